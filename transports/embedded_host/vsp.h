@@ -1,0 +1,77 @@
+// What a host-side device (VSP) is to the embedded host: the mirror image of a guest's Device.
+//
+//   class EchoVsp : public Vsp {
+//     absl::Status OnOpen(Channel& channel, OpenData) override { channel.Start(*this); return absl::OkStatus(); }
+//     void OnPacket(Channel& channel, const Packet& packet) override { ... }
+//   };
+//
+// The logic is sans-IO: channels, timers of the host executor and back ends are all it touches.
+// Thread safety: everything on the host executor of the device.
+#ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_
+#define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "framework/base/guid.h"
+#include "framework/channel/channel.h"
+#include "framework/observe/inspect.h"
+#include "platform/executor.h"
+#include "platform/memory.h"
+
+namespace vmbuskit {
+
+// What the host gives a VSP. Lives as long as the VSP.
+class VspContext {
+ public:
+  virtual ~VspContext() = default;
+
+  virtual Executor& executor() = 0;
+  // The guest's memory, for GPA-direct packets. Every access is bounds-checked.
+  virtual GuestMemory& guest_memory() = 0;
+  // The pages of a GPADL that the guest made on this device's channels, mapped in order. NotFound otherwise; the
+  // mapping must be dropped in OnGpadlTornDown, after which the guest may reuse the pages.
+  virtual absl::StatusOr<Mapping> MapGpadl(uint32_t handle) = 0;
+  // Offers sub-channels 1 .. count (fewer when relids run out); how many exist now.
+  virtual uint32_t OfferSubchannels(uint32_t count) = 0;
+  // Hypervisor reference time, 100 ns ticks since the partition was made.
+  virtual uint64_t ReferenceTime() = 0;
+};
+
+class Vsp : public ChannelHandler {
+ public:
+  struct OpenData {
+    uint16_t subchannel_index = 0;
+    std::span<const std::byte, 120> user_data;
+  };
+
+  // The guest opened a channel; an error refuses it. `channel` lives until OnClose.
+  virtual absl::Status OnOpen(Channel& channel, const OpenData& data) = 0;
+  // The channel's rings go now: also on revocation and guest crash.
+  virtual void OnClose(Channel& channel) = 0;
+  // The guest wants GPADL `handle` back: unmap it before returning.
+  virtual void OnGpadlTornDown(uint32_t handle) { (void)handle; }
+
+  virtual void Inspect(InspectNode& node) const { (void)node; }
+};
+
+// A host-side class is a value too. All members outlive every use.
+struct VspClass {
+  std::string_view name;
+  Guid class_id;
+  Guid default_instance_id;
+  uint16_t offer_flags = 0;                     // protocol 02 section 4.1
+  std::array<std::byte, 120> user_defined{};    // pipe mode and the like
+  bool monitored = false;                       // gets a monitor id: guest signals through the monitor page
+  std::unique_ptr<Vsp> (*create)(VspContext& context) = nullptr;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_
