@@ -5,7 +5,8 @@
 //     node.Child("request_table").Set("outstanding", requests_.outstanding());
 //   }
 //
-// Thread safety: a tree is built on the executor of the objects it describes, then handed over as a value.
+// Thread safety: a tree is built on the executor of the objects it describes, then handed over as a
+// value.
 #ifndef VMBUSKIT_FRAMEWORK_OBSERVE_INSPECT_H_
 #define VMBUSKIT_FRAMEWORK_OBSERVE_INSPECT_H_
 
@@ -23,12 +24,13 @@ class InspectNode {
  public:
   using Value = std::variant<uint64_t, int64_t, bool, std::string>;
 
-  void Set(std::string_view name, uint64_t value);
-  void Set(std::string_view name, int64_t value);
+  // Sets `name`, or replaces what it was set to.
+  void Set(std::string_view name, uint64_t value) { Assign(name, value); }
+  void Set(std::string_view name, int64_t value) { Assign(name, value); }
   void Set(std::string_view name, uint32_t value) { Set(name, uint64_t{value}); }
   void Set(std::string_view name, int value) { Set(name, int64_t{value}); }
-  void Set(std::string_view name, bool value);
-  void Set(std::string_view name, std::string value);
+  void Set(std::string_view name, bool value) { Assign(name, value); }
+  void Set(std::string_view name, std::string value) { Assign(name, std::move(value)); }
   void Set(std::string_view name, std::string_view value) { Set(name, std::string(value)); }
   void Set(std::string_view name, const char* value) { Set(name, std::string(value)); }
 
@@ -40,10 +42,13 @@ class InspectNode {
   const std::vector<std::pair<std::string, Value>>& values() const { return values_; }
   const std::deque<std::pair<std::string, InspectNode>>& children() const { return children_; }
 
-  // Indented JSON, keys in the order they were set.
+  // Indented JSON: values in the order they were first set, then children. Bytes that are not UTF-8
+  // come out as U+FFFD.
   std::string ToJson() const;
 
  private:
+  void Assign(std::string_view name, Value value);
+
   std::vector<std::pair<std::string, Value>> values_;
   std::deque<std::pair<std::string, InspectNode>> children_;
 };
