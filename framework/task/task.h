@@ -7,9 +7,9 @@
 //   }
 //   Spawn(device.Start(), Callback...);   // or co_await it from another Task
 //
-// A Task is lazy: it runs when awaited or spawned, on the executor of whoever awaits it, and frees its frame when
-// it ended. Data paths do not use tasks (they never suspend).
-// Thread safety: a task stays on one executor unless it awaits SwitchTo.
+// A Task is lazy: it runs when awaited or spawned, on the executor of whoever awaits it, and frees
+// its frame when it ended. Data paths do not use tasks (they never suspend). Thread safety: a task
+// stays on one executor unless it awaits SwitchTo.
 #ifndef VMBUSKIT_FRAMEWORK_TASK_TASK_H_
 #define VMBUSKIT_FRAMEWORK_TASK_TASK_H_
 
