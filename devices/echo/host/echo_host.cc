@@ -1,0 +1,100 @@
+#include "devices/echo/host/echo_host.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+
+#include "devices/echo/protocol.h"
+
+namespace vmbuskit {
+namespace {
+
+constexpr std::chrono::seconds kInterval{1};
+constexpr uint32_t kDataBytes = 48;
+
+class EchoVsp final : public Vsp, private Request {
+ public:
+  explicit EchoVsp(VspContext& context)
+      : context_(context),
+        interval_(context.executor(), Callback::To<&EchoVsp::SendEcho>(this)) {}
+
+  absl::Status OnOpen(Channel& channel, const OpenData&) override {
+    channel_ = &channel;
+    channel.Start(*this);
+    return absl::OkStatus();
+  }
+
+  void OnClose(Channel&) override {
+    interval_.Disarm();
+    channel_ = nullptr;
+  }
+
+  void Inspect(InspectNode& node) const override {
+    node.Set("sent", sent_);
+    node.Set("answered", answered_);
+    node.Set("wrong", wrong_);
+    node.Set("late", late_);
+  }
+
+ private:
+  void OnPacket(Channel& channel, const Packet& packet) override {
+    echo::Negotiate negotiate;
+    if (packet.payload.size() < sizeof negotiate) return;
+    std::memcpy(&negotiate, packet.payload.data(), sizeof negotiate);
+    if (negotiate.type != echo::MessageType::kNegotiate) return;
+    const echo::NegotiateAnswer answer = {
+        .accepted = std::ranges::find(echo::kVersions, negotiate.version) !=
+                    std::ranges::end(echo::kVersions),
+        .reserved = 0,
+    };
+    (void)channel.Complete(packet.transaction_id, std::as_bytes(std::span(&answer, 1)));
+    if (answer.accepted == 1) interval_.Arm(context_.executor().Now());
+  }
+
+  void SendEcho() {
+    const echo::Echo header = {.data_bytes = kDataBytes};
+    std::ranges::fill(data_, static_cast<std::byte>(sent_));
+    const Instant now = context_.executor().Now();
+    const SendResult result = channel_->SendRequest(
+        {.payload = std::as_bytes(std::span(&header, 1)), .payload_tail = data_}, *this,
+        now + kInterval);
+    if (result == SendResult::kOk) ++sent_;
+    interval_.Arm(now + kInterval + kInterval);
+  }
+
+  void OnEnd(RequestEnd end, const Packet* completion) override {
+    if (end == RequestEnd::kDeadline) ++late_;
+    if (end != RequestEnd::kCompleted) return;
+    ++answered_;
+    const std::span<const std::byte> payload = completion->payload;
+    if (payload.size() < sizeof(echo::Echo) + kDataBytes ||
+        std::memcmp(payload.data() + sizeof(echo::Echo), data_.data(), kDataBytes) != 0) {
+      ++wrong_;
+    }
+  }
+
+  VspContext& context_;
+  Timer interval_;
+  Channel* channel_ = nullptr;
+  std::array<std::byte, kDataBytes> data_{};
+  uint64_t sent_ = 0;
+  uint64_t answered_ = 0;
+  uint64_t wrong_ = 0;
+  uint64_t late_ = 0;
+};
+
+constexpr VspClass kClass = {
+    .name = "echo",
+    .class_id = echo::kClassId,
+    .default_instance_id = echo::kInstanceId,
+    .create = [](VspContext& context) -> std::unique_ptr<Vsp> {
+      return std::make_unique<EchoVsp>(context);
+    },
+};
+
+}  // namespace
+
+const VspClass& EchoVspClass() { return kClass; }
+
+}  // namespace vmbuskit
