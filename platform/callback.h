@@ -1,5 +1,5 @@
-// A call to make later: a function and the object that it is about. Trivially copyable, never allocates,
-// owns nothing; the object must outlive the last call.
+// A call to make later: a function and the object that it is about. Trivially copyable, never
+// allocates, owns nothing; the object must outlive the last call.
 //
 //   Callback call = Callback::To<&Channel::Drain>(this);
 //   call();

@@ -1,17 +1,18 @@
-// An executor runs everything that belongs to one CPU. Every object of the framework belongs to exactly one
-// executor and is touched only from it; between executors there are Event::Signal and Executor::Post.
+// An executor runs everything that belongs to one CPU. Every object of the framework belongs to
+// exactly one executor and is touched only from it; between executors there are Event::Signal and
+// Executor::Post.
 //
 //   Event wake(executor, Callback::To<&Device::OnWake>(this));   // once
-//   wake.Signal();                                               // any thread; coalesces; never fails
-//   Timer timer(executor, Callback::To<&Device::OnDeadline>(this));
-//   timer.Arm(executor.Now() + std::chrono::seconds(60));        // owner only
+//   wake.Signal();                                               // any thread; coalesces; never
+//   fails Timer timer(executor, Callback::To<&Device::OnDeadline>(this)); timer.Arm(executor.Now()
+//   + std::chrono::seconds(60));        // owner only
 //
-// Implementations: platform/linux (one thread each, sleeping or busy-polling) and platform/sim (many executors
-// on one thread under a seeded scheduler with virtual time).
+// Implementations: platform/linux (one thread each, sleeping or busy-polling) and platform/sim
+// (many executors on one thread under a seeded scheduler with virtual time).
 //
-// Thread safety: Signal, Post and IsCurrent may be called from any thread; all else only on the executor itself
-// (or before it first runs, or after it last ran). Events, timers and pollers are owned by their users, must be
-// destroyed on their executor and must not outlive it.
+// Thread safety: Signal, Post and IsCurrent may be called from any thread; all else only on the
+// executor itself (or before it first runs, or after it last ran). Events, timers and pollers are
+// owned by their users, must be destroyed on their executor and must not outlive it.
 #ifndef VMBUSKIT_PLATFORM_EXECUTOR_H_
 #define VMBUSKIT_PLATFORM_EXECUTOR_H_
 
@@ -35,8 +36,8 @@ class Executor {
   // Monotonic time. Cheap; may be cached for one turn of the loop.
   virtual Instant Now() const = 0;
 
-  // Runs `call` on this executor, after calls posted before it from the same thread. False when the bounded
-  // queue is full: nothing was queued and the caller keeps the duty.
+  // Runs `call` on this executor, after calls posted before it from the same thread. False when the
+  // bounded queue is full: nothing was queued and the caller keeps the duty.
   [[nodiscard]] virtual bool Post(Callback call) = 0;
 
   // True on the thread (or in the simulated turn) that runs this executor now.
@@ -58,8 +59,9 @@ class Executor {
   virtual void RemovePoller(Poller& poller) = 0;
 };
 
-// A wake-up that can be signalled from any thread. Signals before the handler runs coalesce into one call; a
-// signal during or after the handler leads to another. Never allocates, blocks or fails.
+// A wake-up that can be signalled from any thread. Signals before the handler runs coalesce into
+// one call; a signal during or after the handler leads to another. Never allocates, blocks or
+// fails.
 class Event {
  public:
   Event(Executor& executor, Callback handler) : executor_(executor), handler_(handler) {}
@@ -72,21 +74,25 @@ class Event {
   void Signal() {
     if (!pending_.exchange(true, std::memory_order_acq_rel)) executor_.EnqueueEvent(*this);
   }
-  // Owner only: forgets a signal that was not handled yet.
+  // Owner only: forgets signals that were not handled yet. One that is being made on another thread
+  // at this moment may count as made afterwards; destroy an event only when nobody signals it any
+  // more.
   void Cancel() {
     if (pending_.load(std::memory_order_acquire)) executor_.DetachEvent(*this);
   }
   bool pending() const { return pending_.load(std::memory_order_acquire); }
   Executor& executor() const { return executor_; }
 
-  // For executors. `next` links pending events; RunHandler clears the mark first, so that a signal during the
-  // handler is not lost.
+  // For executors. `next` links pending events; RunHandler clears the mark first, so that a signal
+  // during the handler is not lost. The mark is cleared by an exchange, not a store: a signal that
+  // still found it set did not enqueue, so what was written before that signal must be visible to
+  // the handler that runs now.
   Event* next = nullptr;
   void RunHandler() {
-    pending_.store(false, std::memory_order_release);
+    ClearPending();
     handler_();
   }
-  void ClearPending() { pending_.store(false, std::memory_order_release); }
+  void ClearPending() { pending_.exchange(false, std::memory_order_acq_rel); }
 
  private:
   Executor& executor_;
@@ -94,7 +100,8 @@ class Event {
   std::atomic<bool> pending_ = false;
 };
 
-// A deadline. Arm and Disarm take constant time and never allocate (a timer wheel holds the timers).
+// A deadline. Arm and Disarm take constant time and never allocate (a timer wheel holds the
+// timers).
 class Timer : public boost::intrusive::list_base_hook<> {
  public:
   Timer(Executor& executor, Callback handler) : executor_(executor), handler_(handler) {}
@@ -102,8 +109,8 @@ class Timer : public boost::intrusive::list_base_hook<> {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Calls the handler once at or after `deadline`; replaces an earlier deadline. A deadline in the past fires
-  // at the next turn. kInfiniteFuture disarms.
+  // Calls the handler once at or after `deadline`; replaces an earlier deadline. A deadline in the
+  // past fires at the next turn. kInfiniteFuture disarms.
   void Arm(Instant deadline) {
     Disarm();
     if (deadline == kInfiniteFuture) return;
@@ -127,8 +134,9 @@ class Timer : public boost::intrusive::list_base_hook<> {
   Instant deadline_{};
 };
 
-// Work that has no wake-up. A poller with period zero is called at every turn of a busy-polling executor; one
-// with a longer period about that often, in both modes. A period of zero keeps a sleeping executor awake.
+// Work that has no wake-up. A poller with period zero is called at every turn of a busy-polling
+// executor; one with a longer period about that often, in both modes. A period of zero keeps a
+// sleeping executor awake.
 class Poller : public boost::intrusive::list_base_hook<> {
  public:
   Poller(Executor& executor, Callback handler, Duration period = Duration::zero())

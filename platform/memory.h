@@ -1,12 +1,13 @@
-// Guest physical memory as both sides see it: pages by number, bounds-checked, mappable in any order at
-// consecutive addresses.
+// Guest physical memory as both sides see it: pages by number, bounds-checked, mappable in any
+// order at consecutive addresses.
 //
-//   absl::StatusOr<Mapping> ring = memory.Map({ctl, d0, d1, d0, d1});   // data twice: a packet never wraps
+//   absl::StatusOr<Mapping> ring = memory.Map({ctl, d0, d1, d0, d1});   // data twice: a packet
+//   never wraps
 //
 // "Page" is always 4096 bytes, whatever the machine's own page size (protocol 02, first lines).
 //
-// Thread safety: GuestMemory may be used from any thread; what lies in the bytes is shared with an untrusted
-// peer and is its users' affair. A Mapping belongs to its holder.
+// Thread safety: GuestMemory may be used from any thread; what lies in the bytes is shared with an
+// untrusted peer and is its users' affair. A Mapping belongs to its holder.
 #ifndef VMBUSKIT_PLATFORM_MEMORY_H_
 #define VMBUSKIT_PLATFORM_MEMORY_H_
 
@@ -25,7 +26,8 @@ inline constexpr size_t kPageSize = 4096;
 using Gpa = uint64_t;  // guest physical address, bytes
 using Pfn = uint64_t;  // guest page frame number: Gpa / kPageSize
 
-// Consecutive virtual addresses that show guest pages; unmapped at destruction. Empty when default-made.
+// Consecutive virtual addresses that show guest pages; unmapped at destruction. Empty when
+// default-made.
 class Mapping {
  public:
   using Unmap = void (*)(std::byte* data, size_t size, void* context);
@@ -64,7 +66,8 @@ class GuestMemory {
   // Number of pages; valid page numbers are 0 .. page_count() - 1.
   virtual uint64_t page_count() const = 0;
 
-  // The bytes [gpa, gpa + length), which are consecutive in this process. OutOfRange when any lies outside.
+  // The bytes [gpa, gpa + length), which are consecutive in this process. OutOfRange when any lies
+  // outside.
   virtual absl::StatusOr<std::span<std::byte>> Translate(Gpa gpa, size_t length) = 0;
 
   // Shows `pages` one after the other at consecutive addresses; a page may occur more than once.
@@ -74,9 +77,9 @@ class GuestMemory {
 
 class PageAllocator;
 
-// Guest pages that a driver owns and may give to the host. Returned to the allocator at destruction, so it must
-// not be destroyed before the host let go of them; Leak() keeps them out of use for ever when it may not have
-// (protocol 02 section 5.4, rules 3 and 4).
+// Guest pages that a driver owns and may give to the host. Returned to the allocator at
+// destruction, so it must not be destroyed before the host let go of them; Leak() keeps them out of
+// use for ever when it may not have (protocol 02 section 5.4, rules 3 and 4).
 class PageRun {
  public:
   PageRun() = default;
@@ -112,7 +115,8 @@ class PageAllocator {
  public:
   virtual ~PageAllocator() = default;
 
-  // `count` consecutive pages, zeroed. ResourceExhausted says how many were asked for and how many are free.
+  // `count` consecutive pages, zeroed. ResourceExhausted says how many were asked for and how many
+  // are free.
   virtual absl::StatusOr<PageRun> Allocate(uint32_t count) = 0;
 
   // Accounting, in pages.

@@ -1,5 +1,5 @@
-// Seeded pseudo-random numbers (xoshiro256**): the same seed gives the same sequence on every platform.
-// Not for secrets. Thread safety: none; one owner.
+// Seeded pseudo-random numbers (xoshiro256**): the same seed gives the same sequence on every
+// platform. Not for secrets. Thread safety: none; one owner.
 #ifndef VMBUSKIT_PLATFORM_RANDOM_H_
 #define VMBUSKIT_PLATFORM_RANDOM_H_
 
