@@ -3,7 +3,7 @@
 //
 // Life cycle (the bus calls, in this order, all on the device's executor):
 //   constructor   cheap, cannot fail
-//   Start         opens channels, negotiates; an error leads straight to Stop
+//   Start         opens channels, negotiates; an error leads to PrepareStop(kFailed) and on
 //   PrepareStop   close the gate, drain; ends by itself because every wait has a deadline
 //   Stop          let go of everything; afterwards the destructor finds nothing outstanding
 // Being unplugged (rescinded) is the same path with another reason.
@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "framework/base/guid.h"
+#include "framework/bus/placement.h"
 #include "framework/bus/transport.h"
 #include "framework/channel/channel.h"
 #include "framework/observe/inspect.h"
@@ -50,7 +51,8 @@ class DeviceContext {
   // Waits until `count` sub-channels were offered or the deadline passed; how many there are.
   virtual Task<uint32_t> WaitForSubchannels(uint32_t count, Duration deadline) = 0;
   // Opens sub-channel `index` (1 ..) on the executor that placement chose; its packets arrive there.
-  virtual Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index, OpenParameters parameters) = 0;
+  virtual Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index,
+                                                        OpenParameters parameters) = 0;
 
   // Shares freshly allocated guest pages with the host over the primary channel; they are torn down and returned
   // with the channel. The mapping stays valid that long.
@@ -63,6 +65,10 @@ class DeviceContext {
   // Closes what was opened and takes back what was shared, sub-channels first. The bus does this after Stop for
   // a device that did not.
   virtual Task<absl::Status> CloseChannels() = 0;
+
+  // The running device cannot go on (its peer broke a rule, its channel ended): the bus takes it down with
+  // StopReason::kFailed and shows `reason`. Without effect while the device stops or is taken away already.
+  virtual void Fail(const absl::Status& reason) { (void)reason; }
 };
 
 class Device {
@@ -80,11 +86,6 @@ class Device {
   // The versions that Start negotiated, as people write them ("3.0 / 3.0"); empty when there are none.
   virtual std::string NegotiatedVersions() const { return {}; }
   virtual void Inspect(InspectNode& node) const { (void)node; }
-};
-
-enum class DeviceSpeed {
-  kSlow,  // served by CPU 0
-  kFast,  // channels spread over the CPUs (protocol 02 section 6, "CPU assignment")
 };
 
 // A device class is a value that a product lists; nothing registers itself. All members are constants of the

@@ -50,7 +50,8 @@ class BusListener {
 
 struct OpenParameters {
   uint32_t relid = 0;
-  uint32_t send_ring_bytes = 64 * 1024;     // data bytes, a multiple of 4096; the control page comes on top
+  uint32_t send_ring_bytes =
+      64 * 1024;  // data bytes, a multiple of 4096; the control page comes on top
   uint32_t receive_ring_bytes = 64 * 1024;  // the same
   uint32_t target_vp = 0;
   std::array<std::byte, 120> user_data{};
