@@ -14,27 +14,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "framework/base/guid.h"
+#include "framework/bus/offer.h"
 #include "framework/channel/channel.h"
 #include "framework/task/task.h"
 #include "platform/executor.h"
 #include "platform/memory.h"
 
 namespace vmbuskit {
-
-// An offered channel (protocol 02 section 4.1), validated.
-struct Offer {
-  Guid class_id;
-  Guid instance_id;
-  uint16_t flags = 0;
-  uint16_t subchannel_index = 0;  // 0: primary
-  uint32_t relid = 0;             // 1 .. 2047
-  uint32_t connection_id = 0;
-  bool monitor_allocated = false;
-  uint8_t monitor_id = 255;
-  uint16_t mmio_megabytes = 0;
-  std::array<std::byte, 120> user_defined{};
-};
 
 class BusListener {
  public:
