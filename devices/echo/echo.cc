@@ -1,10 +1,9 @@
 #include "devices/echo/echo.h"
 
-#include <cstring>
-
 #include "devices/echo/protocol.h"
 #include "framework/bus/simple_device.h"
 #include "framework/channel/call.h"
+#include "framework/channel/payload.h"
 
 namespace vmbuskit {
 namespace {
@@ -12,39 +11,29 @@ namespace {
 class Echo final : public SimpleDevice {
  public:
   using SimpleDevice::SimpleDevice;
-
-  std::string NegotiatedVersions() const override {
-    return version_ == 0 ? "" : std::to_string(version_ >> 16) + "." + std::to_string(version_ & 0xFFFF);
-  }
+  std::string NegotiatedVersions() const override { return std::to_string(version_); }
 
  private:
   Task<absl::Status> Negotiate(Channel& channel) override {
     for (uint32_t version : echo::kVersions) {
-      const echo::Negotiate request = {.version = version};
-      echo::NegotiateAnswer answer;
+      echo::Negotiate message = {.version = version, .accepted = 0};
       absl::StatusOr<uint32_t> bytes =
-          co_await Call(channel, {.payload = std::as_bytes(std::span(&request, 1))},
-                        std::as_writable_bytes(std::span(&answer, 1)), kDefaultDeadline);
+          co_await Call(channel, {.payload = BytesOf(message)}, WritableBytesOf(message));
       if (!bytes.ok()) co_return bytes.status();
-      if (*bytes < sizeof answer) co_return Violation(channel.name(), "answer bytes", *bytes);
-      if (answer.accepted != 1) continue;
+      if (*bytes < sizeof message || message.accepted != 1) continue;
       version_ = version;
       co_return absl::OkStatus();
     }
-    co_return absl::UnimplementedError(channel.name() + ": the host accepts none of our versions");
+    co_return absl::UnimplementedError(channel.name() + ": the host takes none of our versions");
   }
 
   void OnPacket(Channel& channel, const Packet& packet) override {
-    echo::Echo header;
-    if (packet.payload.size() < sizeof header) return Refuse(channel, "payload bytes", packet.payload.size());
-    std::memcpy(&header, packet.payload.data(), sizeof header);
-    if (header.type != echo::MessageType::kEcho) {
-      return Refuse(channel, "message type", static_cast<uint32_t>(header.type));
+    const std::optional<echo::Echo> header = ReadAs<echo::Echo>(packet.payload);
+    if (!header || header->data_bytes > packet.payload.size() - sizeof *header) {
+      return channel.Close(Violation(channel.name(), "echo bytes", packet.payload.size()));
     }
-    if (header.data_bytes > packet.payload.size() - sizeof header) {
-      return Refuse(channel, "data bytes", header.data_bytes);
-    }
-    Answer(packet.transaction_id, packet.payload.first(sizeof header + header.data_bytes));
+    const size_t bytes = sizeof *header + header->data_bytes;
+    (void)channel.Complete(packet.transaction_id, packet.payload.first(bytes));
   }
 
   uint32_t version_ = 0;

@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "devices/echo/protocol.h"
+#include "framework/base/status.h"
+#include "framework/channel/payload.h"
 
 namespace vmbuskit {
 namespace {
@@ -16,8 +18,7 @@ constexpr uint32_t kDataBytes = 48;
 class EchoVsp final : public Vsp, private Request {
  public:
   explicit EchoVsp(VspContext& context)
-      : context_(context),
-        interval_(context.executor(), Callback::To<&EchoVsp::SendEcho>(this)) {}
+      : context_(context), interval_(context.executor(), Callback::To<&EchoVsp::SendEcho>(this)) {}
 
   absl::Status OnOpen(Channel& channel, const OpenData&) override {
     channel_ = &channel;
@@ -39,26 +40,23 @@ class EchoVsp final : public Vsp, private Request {
 
  private:
   void OnPacket(Channel& channel, const Packet& packet) override {
-    echo::Negotiate negotiate;
-    if (packet.payload.size() < sizeof negotiate) return;
-    std::memcpy(&negotiate, packet.payload.data(), sizeof negotiate);
-    if (negotiate.type != echo::MessageType::kNegotiate) return;
-    const echo::NegotiateAnswer answer = {
-        .accepted = std::ranges::find(echo::kVersions, negotiate.version) !=
-                    std::ranges::end(echo::kVersions),
-        .reserved = 0,
-    };
-    (void)channel.Complete(packet.transaction_id, std::as_bytes(std::span(&answer, 1)));
-    if (answer.accepted == 1) interval_.Arm(context_.executor().Now());
+    std::optional<echo::Negotiate> message = ReadAs<echo::Negotiate>(packet.payload);
+    if (!message) {
+      return channel.Close(Violation(channel.name(), "negotiate bytes", packet.payload.size()));
+    }
+    message->accepted =
+        std::ranges::find(echo::kVersions, message->version) != std::ranges::end(echo::kVersions);
+    (void)channel.Complete(packet.transaction_id, BytesOf(*message));
+    if (message->accepted == 1) interval_.Arm(context_.executor().Now());
   }
 
   void SendEcho() {
-    const echo::Echo header = {.data_bytes = kDataBytes};
+    if (outstanding()) return interval_.Arm(context_.executor().Now() + kInterval);
+    const echo::Echo header = {.sequence = static_cast<uint32_t>(sent_), .data_bytes = kDataBytes};
     std::ranges::fill(data_, static_cast<std::byte>(sent_));
     const Instant now = context_.executor().Now();
     const SendResult result = channel_->SendRequest(
-        {.payload = std::as_bytes(std::span(&header, 1)), .payload_tail = data_}, *this,
-        now + kInterval);
+        {.payload = BytesOf(header), .payload_tail = data_}, *this, now + kInterval);
     if (result == SendResult::kOk) ++sent_;
     interval_.Arm(now + kInterval + kInterval);
   }

@@ -31,8 +31,7 @@ void IcDevice::OnPacket(Channel& channel, const Packet& packet) {
     return;
   }
   std::memcpy(buffer_.data(), packet.payload.data(), packet.payload.size());
-  absl::StatusOr<Message> message =
-      ParseMessage(std::span(buffer_).first(packet.payload.size()));
+  absl::StatusOr<Message> message = ParseMessage(std::span(buffer_).first(packet.payload.size()));
   if (!message.ok()) {
     ++dropped_malformed_;
     last_violation_ = message.status();

@@ -27,8 +27,8 @@ class IcDevice : public SimpleDevice {
  public:
   struct Service {
     MessageType type;
-    VersionLists versions;         // most preferred first
-    uint16_t body_bytes_min = 0;   // shorter requests are dropped
+    VersionLists versions;        // most preferred first
+    uint16_t body_bytes_min = 0;  // shorter requests are dropped
     uint32_t message_bytes_max = kMessageBytesMax;
   };
 

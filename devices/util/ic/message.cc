@@ -20,7 +20,8 @@ absl::StatusOr<Message> ParseMessage(std::span<std::byte> bytes) {
   Message message;
   std::memcpy(&message.header, bytes.data() + kHeaderOffset, sizeof message.header);
   if (message.header.body_bytes > pipe.length - sizeof(Header)) {
-    return Violation("ic message", "body size", message.header.body_bytes, "beyond the pipe length");
+    return Violation("ic message", "body size", message.header.body_bytes,
+                     "beyond the pipe length");
   }
   message.body = bytes.subspan(kBodyOffset, message.header.body_bytes);
   message.bytes = sizeof pipe + pipe.length;

@@ -13,7 +13,8 @@ namespace {
 // Version `index` of a negotiation body whose counts were checked.
 Version VersionAt(std::span<const std::byte> body, size_t index) {
   Version version;
-  std::memcpy(&version, body.data() + sizeof(NegotiateBody) + index * sizeof version, sizeof version);
+  std::memcpy(&version, body.data() + sizeof(NegotiateBody) + index * sizeof version,
+              sizeof version);
   return version;
 }
 
@@ -30,8 +31,8 @@ std::optional<NegotiateBody> ReadCounts(std::span<const std::byte> body) {
   return counts;
 }
 
-std::optional<Version> FirstCommon(std::span<const Version> preferred, std::span<const std::byte> body,
-                                   size_t first, size_t count) {
+std::optional<Version> FirstCommon(std::span<const Version> preferred,
+                                   std::span<const std::byte> body, size_t first, size_t count) {
   for (const Version& wanted : preferred) {
     for (size_t i = first; i < first + count; ++i) {
       if (VersionAt(body, i) == wanted) return wanted;
@@ -104,8 +105,7 @@ absl::StatusOr<Agreed> ReadNegotiationAnswer(const Message& message, const Versi
   const Agreed agreed = {VersionAt(message.body, 0), VersionAt(message.body, 1)};
   if (std::ranges::find(offered.framework, agreed.framework) == offered.framework.end() ||
       std::ranges::find(offered.message, agreed.message) == offered.message.end()) {
-    return Violation("ic negotiation answer", "version", agreed.message.major,
-                     "was not offered");
+    return Violation("ic negotiation answer", "version", agreed.message.major, "was not offered");
   }
   return agreed;
 }

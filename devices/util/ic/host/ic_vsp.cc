@@ -41,8 +41,8 @@ void IcVsp::Renegotiate() {
 
 void IcVsp::SendNegotiation() {
   const size_t bytes = BuildNegotiation(service_.offered, buffer_);
-  const SendResult result = channel_->Send(
-      {.type = PacketType::kInBand, .payload = std::span(buffer_).first(bytes)});
+  const SendResult result =
+      channel_->Send({.type = PacketType::kInBand, .payload = std::span(buffer_).first(bytes)});
   negotiation_unsent_ = result == SendResult::kFull;
 }
 
@@ -61,8 +61,8 @@ bool IcVsp::SendRequest(std::span<const std::byte> body) {
   header.flags = kRequestFlags;
   std::memcpy(buffer_.data() + kBodyOffset, body.data(), body.size());
   const size_t bytes = FinishMessage(buffer_, header);
-  const SendResult result = channel_->Send(
-      {.type = PacketType::kInBand, .payload = std::span(buffer_).first(bytes)});
+  const SendResult result =
+      channel_->Send({.type = PacketType::kInBand, .payload = std::span(buffer_).first(bytes)});
   if (result != SendResult::kOk) return false;
   ++requests_;
   return true;
@@ -74,15 +74,14 @@ void IcVsp::OnPacket(Channel& channel, const Packet& packet) {
     return End(Violation(channel.name(), "ic answer bytes", packet.payload.size()));
   }
   std::memcpy(buffer_.data(), packet.payload.data(), packet.payload.size());
-  absl::StatusOr<Message> message =
-      ParseMessage(std::span(buffer_).first(packet.payload.size()));
+  absl::StatusOr<Message> message = ParseMessage(std::span(buffer_).first(packet.payload.size()));
   if (!message.ok()) return End(message.status());
   if (message->header.flags != kResponseFlags) {
     return End(Violation(channel.name(), "ic answer flags", message->header.flags, "must be 5"));
   }
   if (message->header.transaction_id != 0) {
-    return End(Violation(channel.name(), "ic answer transaction id",
-                         message->header.transaction_id, "must echo 0"));
+    return End(Violation(channel.name(), "ic answer transaction id", message->header.transaction_id,
+                         "must echo 0"));
   }
   HandleAnswer(*message);
 }
