@@ -1,17 +1,21 @@
-// A channel: two rings, the packets in them, the requests that wait for a completion, and the rules of when to
-// signal. The same class serves the guest's end and the host's. Source: protocol 02 sections 7 to 9.
+// A channel: two rings, the packets in them, the requests that wait for a completion, and the rules
+// of when to signal. The same class serves the guest's end and the host's. Source: protocol 02
+// sections 7 to 9.
 //
-//   class Echo : public ChannelHandler {
-//     void OnPacket(Channel& channel, const Packet& packet) override {
-//       (void)channel.Send({.type = PacketType::kInBand, .payload = packet.payload});
-//     }
-//   };
 //   channel.Start(handler);                     // from now on packets arrive
-//   channel.Send({...});                        // kFull: OnWritable follows when it would fit
+//   channel.Send({.payload = bytes});           // kFull: OnWritable follows when it would fit
+//   channel.SendRequest(packet, request, DeadlineIn(executor));   // request.OnEnd, exactly once
+//   co_await Call(channel, packet, reply);      // call.h, the same for control sequences
 //
-// Thread safety: everything on the channel's executor, except wake(), which may be signalled from anywhere.
-// Ownership: made by a transport, over ring memory that the transport owns; destroyed before that memory goes.
-// Errors: a peer that breaks a rule fails the channel: every request ends with the reason, then OnClosed.
+// A drain reads what is there, up to a budget, and lets other work of the executor run in between.
+// What handlers send during a drain is published once, at its end, with at most one signal.
+//
+// Thread safety: everything on the channel's executor, except wake(), which may be signalled from
+// anywhere.
+// Ownership: made by a transport, over ring memory that the transport owns; destroyed before that
+// memory goes, closed, and never from inside one of its own calls to handler or request.
+// Errors: a peer that breaks a rule fails the channel: every request ends with the reason, then
+// OnClosed. One that a Send finds ends it at the next turn, so that Send never calls back.
 #ifndef VMBUSKIT_FRAMEWORK_CHANNEL_CHANNEL_H_
 #define VMBUSKIT_FRAMEWORK_CHANNEL_CHANNEL_H_
 
@@ -21,89 +25,65 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "framework/channel/packet.h"
-#include "framework/channel/request_table.h"
+#include "framework/channel/channel_handler.h"  // IWYU pragma: export
+#include "framework/channel/packet.h"           // IWYU pragma: export
+#include "framework/channel/request_table.h"    // IWYU pragma: export
 #include "framework/channel/ring.h"
+#include "framework/channel/writable_wait.h"
+#include "framework/observe/inspect.h"
 #include "platform/executor.h"
 
 namespace vmbuskit {
 
-class Channel;
-
-class ChannelHandler {
- public:
-  virtual ~ChannelHandler() = default;
-
-  // One packet that is not the completion of a Request. `packet` is a private copy, valid until return.
-  virtual void OnPacket(Channel& channel, const Packet& packet) = 0;
-  // All packets that were readable have been delivered (once per drain): the place to flush batches.
-  virtual void OnDrained(Channel& channel) { (void)channel; }
-  // A Send that was refused with kFull would fit now.
-  virtual void OnWritable(Channel& channel) { (void)channel; }
-  // The channel ended: violated, rescinded or closed. Called once, last; requests have ended before.
-  virtual void OnClosed(Channel& channel, const absl::Status& reason) {
-    (void)channel;
-    (void)reason;
-  }
-};
-
-enum class SendResult {
-  kOk,
-  kFull,    // back-pressure: OnWritable follows
-  kClosed,  // the channel ended; reason()
-  kTooBig,  // can never fit into this ring, or above max_packet_bytes
-};
-
-// Counters are plain integers of the owning executor.
-struct ChannelCounters {
-  uint64_t packets_in = 0;
-  uint64_t packets_out = 0;
-  uint64_t bytes_in = 0;   // payload
-  uint64_t bytes_out = 0;
-  uint64_t signals_sent = 0;
-  uint64_t wakeups = 0;         // drains that the peer's signal started
-  uint64_t empty_wakeups = 0;   // of these, with nothing to read and no writer waiting
-  uint64_t full = 0;            // Sends refused
-};
-
 class Channel {
  public:
   struct Options {
-    std::string name;               // for errors: "echo 1c5f0a4e-... channel 5"
+    std::string name;  // for errors: "echo 1c5f0a4e-... channel 5"
     RingMemory incoming;
     RingMemory outgoing;
-    Callback signal_peer;           // how to signal the other side; called on the executor, at most once per batch
-    uint32_t max_packet_bytes = 4096 + 512;  // larger incoming packets are a violation
-    uint32_t max_requests = 256;    // slots of the request table
-    uint32_t drain_budget = 1024;   // packets per turn before other work of the executor runs
-    bool guest_end = true;          // which end sets the feature bit (protocol 02 section 5.2)
+    Callback signal_peer;                    // how to signal the other side; called on the executor
+    uint32_t max_packet_bytes = 4096 + 512;  // larger packets: in, a violation; out, kTooBig
+    uint32_t max_requests = 256;             // slots of the request table
+    uint32_t drain_budget = 1024;  // packets per turn before other work of the executor runs
+    // A guest ignores packets of unknown type, a host fails the channel (protocol 02 section 8.3).
+    bool guest_end = true;
   };
 
   Channel(Executor& executor, Options options);
-  ~Channel();  // must be closed: no request outstanding
+  ~Channel();  // no request outstanding; closed, or never started
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  // Delivers packets to `handler` from now on (also those that lie in the ring already).
+  // Delivers packets to `handler` from the next turn on (also those that lie in the ring already).
   void Start(ChannelHandler& handler);
 
-  // Copies the packet into the ring and publishes it; inside a Batch publishing waits for the batch's end.
+  // Copies the packet into the ring and publishes it; inside a Batch or a drain publishing waits
+  // for its end. A packet that asks for a completion goes through SendRequest instead.
   [[nodiscard]] SendResult Send(const OutgoingPacket& packet);
 
-  // Sends `packet` asking for a completion; `request` must stay alive until it ended, which it does exactly
-  // once: completed, past its deadline, or failed with the channel. On any result but kOk it did not start.
-  // Slots all taken counts as kFull. `packet.transaction_id` is ignored.
-  [[nodiscard]] SendResult SendRequest(const OutgoingPacket& packet, Request& request, Instant deadline);
+  // Sends `packet` asking for a completion; `request` must stay alive until it ended, which it does
+  // exactly once: completed, past its deadline, or failed with the channel. On any result but kOk
+  // it did not start. Slots all taken counts as kFull. `packet.transaction_id` is ignored.
+  [[nodiscard]] SendResult SendRequest(const OutgoingPacket& packet, Request& request,
+                                       Instant deadline);
+  // Gives up on an outstanding request: it does not end any more. Its slot waits for the answer.
+  void AbandonRequest(Request& request) { requests_.Abandon(request); }
 
   // Answers a packet that asked for a completion.
   [[nodiscard]] SendResult Complete(uint64_t transaction_id, std::span<const std::byte> payload);
 
-  // While one lives, Sends are copied but not published; its end publishes all with one index store, one fence
-  // and one signal decision. Batches nest.
+  // `co_await channel.Writable(deadline)`: until a Send that was refused with kFull would fit.
+  WritableWait Writable(Instant deadline) { return WritableWait(*this, deadline); }
+
+  // While one lives, Sends are copied but not published; its end publishes all with one index
+  // store, one fence and one signal decision. Batches nest. A full ring publishes early, for the
+  // peer to make room.
   class Batch {
    public:
-    explicit Batch(Channel& channel);
-    ~Batch();
+    explicit Batch(Channel& channel) : channel_(channel) { ++channel_.batch_depth_; }
+    ~Batch() {
+      if (--channel_.batch_depth_ == 0) channel_.Publish();
+    }
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
@@ -111,8 +91,9 @@ class Channel {
     Channel& channel_;
   };
 
-  // Ends the channel: nothing is sent or delivered any more, every outstanding request ends with `reason`, then
-  // OnClosed. A second call does nothing.
+  // Ends the channel with an error status: what was sent is published, nothing is sent or delivered
+  // any more, every outstanding request ends with kClosed, oldest first, then OnClosed; all before
+  // it returns. A second call does nothing. Allowed inside every call to handler and request.
   void Close(const absl::Status& reason);
 
   bool closed() const { return !reason_.ok(); }
@@ -123,24 +104,58 @@ class Channel {
   // The same when already on the executor (the interrupt path): drains without a detour.
   void OnSignal();
 
+  // Null takes it away. Costs one branch per packet when there is none.
+  void SetTap(PacketTap* tap) { tap_ = tap; }
+
   Executor& executor() const { return executor_; }
   const std::string& name() const { return options_.name; }
   const ChannelCounters& counters() const { return counters_; }
   uint32_t requests_outstanding() const { return requests_.outstanding(); }
+  const RequestTable& requests() const { return requests_; }
+  // Packets of unknown type that a guest's end skipped.
+  uint64_t packets_ignored() const { return reader_.ignored(); }
+  // RingBytes of the largest packet that fits into the empty outgoing ring.
+  uint32_t largest_packet_ring_bytes() const { return writer_.max_total(); }
+  void Inspect(InspectNode& node) const;
 
  private:
-  void Drain();
-  void PublishBatch();
+  friend class WritableWait;
+
+  void AddWritableWait(WritableWait& wait) { writable_waits_.push_back(wait); }
+
+  SendResult Retry(const OutgoingPacket& packet, size_t total, AppendResult refused);
+  void Publish();
+  void SignalPeer();
+
+  void OnWake();
+  void Service(bool from_peer);
+  bool Drain();
+  uint32_t ReadPass(uint32_t budget);
+  void Deliver(const Packet& packet);
+  void OfferSpace();
+  bool WantsSpace() const { return wanted_bytes_ != 0 || wants_slot_; }
+
+  void WakeSelf();
+  void Fail(const char* ring, const RingViolation& violation);
+  void Finish();
 
   Executor& executor_;
   const Options options_;
   ChannelHandler* handler_ = nullptr;
+  PacketTap* tap_ = nullptr;
   RingReader reader_;
   RingWriter writer_;
   RequestTable requests_;
-  Event wake_;
+  uint32_t batch_depth_ = 0;
+  uint32_t wanted_bytes_ = 0;  // smallest packet refused for lack of ring space; 0: none waits
+  bool wants_slot_ = false;    // a request was refused for lack of a slot
+  bool draining_ = false;
+  bool self_woken_ = false;  // the wake-up under way is our own
+  bool finished_ = false;    // Finish ran
+  WritableWaits writable_waits_;
   absl::Status reason_;
   ChannelCounters counters_;
+  Event wake_;
 };
 
 }  // namespace vmbuskit

@@ -1,5 +1,5 @@
-// Requests that wait for a completion, by the transaction id that stands on the wire. Source: protocol 02
-// section 8.4.
+// Requests that wait for a completion, by the transaction id that stands on the wire. Source:
+// protocol 02 section 8.4.
 //
 //   class Read : public Request {
 //     void OnEnd(RequestEnd end, const Packet* completion) override { ... }
@@ -8,13 +8,14 @@
 //   TakeResult taken = table.Take(completion.transaction_id);
 //   if (taken.request != nullptr) taken.request->OnEnd(RequestEnd::kCompleted, &completion);
 //
-// The id on the wire is slot + 1; everything else about a slot is private, so the peer cannot make this side
-// believe anything. A request past its deadline ends, but its slot stays occupied ("abandoned") until the peer
-// answers or the channel closes: a late completion can not finish a newer request. Freed slots are used again
-// in the order they were freed, so that an id rests as long as possible.
+// The id on the wire is slot + 1; everything else about a slot is private, so the peer cannot make
+// this side believe anything. A request past its deadline ends, but its slot stays occupied
+// ("abandoned") until the peer answers or the channel closes: a late completion can not finish a
+// newer request. Freed slots are used again in the order they were freed, so that an id rests as
+// long as possible.
 //
-// Thread safety: the channel's executor. Lifetime: a Request is its user's and must live until it ended.
-// Allocates at construction only.
+// Thread safety: the channel's executor. Lifetime: a Request is its user's and must live until it
+// ended. Allocates at construction only.
 #ifndef VMBUSKIT_FRAMEWORK_CHANNEL_REQUEST_TABLE_H_
 #define VMBUSKIT_FRAMEWORK_CHANNEL_REQUEST_TABLE_H_
 
@@ -41,8 +42,8 @@ class Request : public boost::intrusive::list_base_hook<> {
  public:
   virtual ~Request() = default;  // the hook asserts that it is not outstanding
 
-  // Called exactly once for each start, on the channel's executor. `completion` is null unless kCompleted and
-  // valid until return. The request may be started again, or destroyed, from here.
+  // Called exactly once for each start, on the channel's executor. `completion` is null unless
+  // kCompleted and valid until return. The request may be started again, or destroyed, from here.
   virtual void OnEnd(RequestEnd end, const Packet* completion) = 0;
 
   bool outstanding() const { return is_linked(); }
@@ -82,8 +83,8 @@ class RequestTable {
   RequestTable(const RequestTable&) = delete;
   RequestTable& operator=(const RequestTable&) = delete;
 
-  // The id for the wire; 0 when no slot is free or the table was closed. A `deadline` of kInfiniteFuture is for
-  // users with a deadline mechanism of their own.
+  // The id for the wire; 0 when no slot is free or the table was closed. A `deadline` of
+  // kInfiniteFuture is for users with a deadline mechanism of their own.
   [[nodiscard]] uint64_t Add(Request& request, Instant deadline);
 
   // The peer answered `id`: frees the slot and hands out its request, which the caller ends.
@@ -92,8 +93,8 @@ class RequestTable {
   // Undoes Add for a packet that never reached the peer; the request does not end.
   void Cancel(uint64_t id);
 
-  // The user gives up on an outstanding request: it does not end any more and may be destroyed; the slot stays
-  // taken until the peer answers.
+  // The user gives up on an outstanding request: it does not end any more and may be destroyed; the
+  // slot stays taken until the peer answers.
   void Abandon(Request& request);
 
   // Ends all outstanding requests, oldest first; none can be added afterwards.

@@ -54,6 +54,8 @@ class RingWriter {
   // smaller packets may be sent meanwhile.
   [[nodiscard]] bool RequestSpace(uint32_t total);
   void CancelSpaceRequest();
+  // False once space for it was seen, which Append does too.
+  bool space_requested() const { return pending_ != 0; }
 
   // Free bytes now, the peer's latest progress included; a packet fits when its RingBytes are below
   // this. 0 when corrupt.

@@ -1,10 +1,9 @@
 // A cancellation scope: everything that waits under it fails at once, with one reason, when the
 // thing that it belongs to ends (a channel was rescinded, a connection lost, a device stops).
 //
-//   CancelScope scope_;                                                  // member of the
-//   connection OneShot<Reply> reply(executor, "OPEN_CHANNEL_RESULT", &scope_);      // registers
-//   itself scope_.Cancel(absl::UnavailableError("channel 5 was rescinded"));    // the wait ends
-//   with that
+//   CancelScope scope_;                                               // of the connection
+//   OneShot<Reply> reply(executor, "OPEN_CHANNEL_RESULT", &scope_);   // registers itself
+//   scope_.Cancel(absl::UnavailableError("channel 5 was rescinded")); // the wait ends with that
 //
 // A scope once cancelled stays so: what registers later fails immediately.
 // Thread safety: one executor, the same for the scope and everything registered. Lifetime: what is

@@ -2,9 +2,8 @@
 // the last one inside has left. The first step of every tear-down.
 //
 //   Gate::Holder holder = gate_.Enter();
-//   if (!holder) return absl::UnavailableError("device stops");   // the work runs while `holder`
-//   lives
-//   ...
+//   if (!holder) return absl::UnavailableError("device stops");
+//   ...                                // works while `holder` lives
 //   absl::Status drained = co_await gate_.Close(DeadlineIn(executor));
 //
 // Thread safety: its executor only. Lifetime: holders go before the gate; the destructor asserts

@@ -1,9 +1,8 @@
 // One answer that somebody gives once and one coroutine waits for.
 //
 //   OneShot<OpenResult> answer(executor, "OPEN_CHANNEL_RESULT of channel 5", &scope);
-//   pending_ = &answer;                                      // the message handler calls
-//   pending_->Set(...) absl::StatusOr<OpenResult> result = co_await
-//   answer.Wait(DeadlineIn(executor));
+//   pending_ = &answer;                // the message handler calls pending_->Set(...)
+//   absl::StatusOr<OpenResult> result = co_await answer.Wait(DeadlineIn(executor));
 //
 // A wait ends in exactly one of: the value (also one set before the wait began), the status given
 // to Fail (or by the scope's Cancel), DeadlineExceeded that names what was waited for and how long.

@@ -1,8 +1,7 @@
 // Waits for an instant.
 //
 //   co_await SleepUntil(executor, executor.Now() + std::chrono::milliseconds(100));
-//   absl::Status slept = co_await SleepUntilCancelled(executor, instant, scope);   // Ok: the
-//   instant came
+//   absl::Status slept = co_await SleepUntilCancelled(executor, instant, scope);  // Ok: it came
 //
 // Thread safety: the executor's coroutine only. A sleeping coroutine may be destroyed.
 #ifndef VMBUSKIT_FRAMEWORK_TASK_SLEEP_H_

@@ -2,9 +2,8 @@
 // whole.
 //
 //   TaskGroup probes(executor, "probes");
-//   probes.Spawn(Probe(offer));                                      // runs from the next turn on
-//   absl::Status done = co_await probes.Join(DeadlineIn(executor));  // all of them ended, frames
-//   freed
+//   probes.Spawn(Probe(offer));        // runs from the next turn on
+//   absl::Status done = co_await probes.Join(DeadlineIn(executor));  // all ended, frames freed
 //
 //   Spawn(executor, device.Run());   // without an owner: must have ended before the executor goes
 //

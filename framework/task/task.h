@@ -1,11 +1,11 @@
 // A coroutine for control sequences: connect, negotiate, open, tear down as straight-line code.
 //
 //   Task<absl::Status> Device::Start() {
-//     absl::StatusOr<size_t> reply = co_await Negotiate(channel_, Deadline(60s));
+//     absl::StatusOr<uint32_t> reply = co_await Call(channel_, request, buffer);
 //     if (!reply.ok()) co_return reply.status();
 //     co_return absl::OkStatus();
 //   }
-//   Spawn(device.Start(), Callback...);   // or co_await it from another Task
+//   group.Spawn(Probe(device));         // spawn.h; or co_await it from another Task
 //
 // A Task is lazy: it runs when awaited or spawned, on the executor of whoever awaits it, and frees
 // its frame when it ended. Data paths do not use tasks (they never suspend). Thread safety: a task

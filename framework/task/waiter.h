@@ -1,9 +1,10 @@
 // What a suspended coroutine sleeps on: woken by somebody, or by its deadline, whichever comes
 // first. The building block of OneShot, Gate, TaskGroup and the sleeps; drivers use those.
 //
-//   bool await_suspend(std::coroutine_handle<> self) { waiter_.Suspend(self);
-//   list.push_back(waiter_); ... } absl::Status await_resume() { return waiter_.timed_out() ?
-//   DeadlineError(...) : absl::OkStatus(); }
+//   void await_suspend(std::coroutine_handle<> self) { waiter_.Suspend(self); }
+//   absl::Status await_resume() {
+//     return waiter_.timed_out() ? waiter_.DeadlineError("a reply") : absl::OkStatus();
+//   }
 //
 // A waiter never resumes inside Wake but at the next turn of its executor, so that whoever wakes it
 // needs no care about what the coroutine does. It lives in the coroutine's frame; destroying the

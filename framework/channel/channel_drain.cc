@@ -1,0 +1,129 @@
+// The receiving half of Channel.
+#include <algorithm>
+#include <utility>
+
+#include "framework/base/status.h"
+#include "framework/channel/channel.h"
+
+namespace vmbuskit {
+namespace {
+
+// How many packets are read before their space goes back to the peer: seldom enough to be cheap,
+// often enough that a peer with a full ring need not wait for a whole drain.
+constexpr uint32_t kPacketsPerCommit = 64;
+
+}  // namespace
+
+void Channel::OnWake() { Service(!std::exchange(self_woken_, false)); }
+
+void Channel::OnSignal() {
+  if (draining_) {
+    wake_.Signal();  // the peer answered from inside our signal to it
+    return;
+  }
+  Service(/*from_peer=*/true);
+}
+
+void Channel::Service(bool from_peer) {
+  if (finished_) return;
+  if (closed()) {  // a Send found a violation
+    Finish();
+    return;
+  }
+  if (handler_ == nullptr) return;  // Start drains
+  const bool useful = WantsSpace();
+  const bool read = Drain();
+  if (!from_peer) return;
+  ++counters_.wakeups;
+  if (!useful && !read) ++counters_.empty_wakeups;
+}
+
+// True when there was a packet.
+bool Channel::Drain() {
+  draining_ = true;
+  ++batch_depth_;
+  uint32_t left = std::max(options_.drain_budget, 1u);
+  uint32_t read = 0;
+  do {
+    reader_.Mask();
+    const uint32_t count = ReadPass(left);
+    read += count;
+    if (count != 0 && !closed()) handler_->OnDrained(*this);
+    if (!closed() && WantsSpace()) OfferSpace();
+    if (closed()) break;
+    // One signal for freed space and new packets.
+    const bool freed = reader_.Commit();
+    const bool sent = writer_.Publish();
+    if (freed || sent) SignalPeer();
+    // A pass without packets counts too: a peer could keep us busy with ignored ones.
+    left -= std::max(count, 1u);
+    if (left == 0) {
+      WakeSelf();  // masked: no signal would come for what is left
+      break;
+    }
+  } while (reader_.Unmask());
+  --batch_depth_;
+  draining_ = false;
+  if (closed()) Finish();
+  return read != 0;
+}
+
+uint32_t Channel::ReadPass(uint32_t budget) {
+  Packet packet;
+  for (uint32_t count = 0; count < budget;) {
+    switch (reader_.Next(packet)) {
+      case ReadResult::kEmpty:
+        return count;
+      case ReadResult::kCorrupt:
+        Fail("incoming", reader_.violation());
+        return count;
+      case ReadResult::kPacket:
+        break;
+    }
+    ++count;
+    Deliver(packet);
+    if (closed()) return count;
+    if (count % kPacketsPerCommit == 0 && reader_.Commit()) SignalPeer();
+  }
+  return budget;
+}
+
+void Channel::Deliver(const Packet& packet) {
+  ++counters_.packets_in;
+  counters_.bytes_in += packet.payload.size();
+  if (tap_ != nullptr) [[unlikely]] {
+    tap_->OnIncoming(*this, packet);
+  }
+  if (packet.type != PacketType::kCompletion) {
+    handler_->OnPacket(*this, packet);
+    return;
+  }
+  const TakeResult taken = requests_.Take(packet.transaction_id);
+  if (taken.request != nullptr) {
+    taken.request->OnEnd(RequestEnd::kCompleted, &packet);
+  } else if (taken.error != TakeError::kNone && !closed()) {
+    reason_ = Violation(name(), "completion transaction_id", packet.transaction_id,
+                        Describe(taken.error));
+  }
+}
+
+void Channel::OfferSpace() {
+  bool writable = false;
+  if (wanted_bytes_ != 0 && writer_.RequestSpace(wanted_bytes_)) {
+    wanted_bytes_ = 0;
+    writable = true;
+  }
+  if (wants_slot_ && !requests_.full()) {
+    wants_slot_ = false;
+    writable = true;
+  }
+  if (!writable) return;
+  while (!writable_waits_.empty()) {
+    WritableWait& wait = writable_waits_.front();
+    writable_waits_.pop_front();
+    wait.End(absl::OkStatus());
+  }
+  handler_->OnWritable(*this);
+}
+
+}  // namespace vmbuskit

@@ -1,0 +1,24 @@
+#include "framework/channel/writable_wait.h"
+
+#include "absl/strings/str_cat.h"
+#include "framework/channel/channel.h"
+
+namespace vmbuskit {
+
+WritableWait::WritableWait(Channel& channel, Instant deadline)
+    : channel_(channel), waiter_(channel.executor(), deadline), result_(channel.reason()) {}
+
+bool WritableWait::await_ready() const { return !result_.ok() || !channel_.WantsSpace(); }
+
+void WritableWait::await_suspend(std::coroutine_handle<> coroutine) {
+  channel_.AddWritableWait(*this);
+  waiter_.Suspend(coroutine);
+}
+
+absl::Status WritableWait::await_resume() {
+  if (!waiter_.timed_out()) return result_;
+  unlink();
+  return waiter_.DeadlineError(absl::StrCat("space on ", channel_.name()));
+}
+
+}  // namespace vmbuskit
