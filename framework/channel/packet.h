@@ -59,10 +59,9 @@ struct OutgoingPacket {
   PacketType type = PacketType::kInBand;
   bool completion_requested = false;
   uint64_t transaction_id = 0;
-  std::span<const std::byte> extension{};  // ranges (packet_ranges.h); a multiple of 8 bytes
-  std::span<const std::byte> payload{};    // any length; padded with zeros
-  std::span<const std::byte>
-      payload_tail{};  // follows `payload` directly, such as data after its header
+  std::span<const std::byte> extension{};     // ranges (packet_ranges.h); a multiple of 8 bytes
+  std::span<const std::byte> payload{};       // any length; padded with zeros
+  std::span<const std::byte> payload_tail{};  // follows `payload`, such as data after a header
 };
 
 // Bytes that `packet` takes on a ring, trailer included.
