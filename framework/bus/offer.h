@@ -15,8 +15,8 @@
 namespace vmbuskit {
 
 struct Offer {
-  Guid class_id;
-  Guid instance_id;
+  Guid class_id = {};
+  Guid instance_id = {};
   uint16_t flags = 0;
   uint16_t subchannel_index = 0;  // 0: primary
   uint32_t relid = 0;             // 1 .. 2047
