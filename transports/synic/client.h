@@ -38,7 +38,7 @@ class VmbusClient {
     uint32_t version_max = kVersion6_0;
     uint32_t version_min = kVersion2_4;
     uint32_t features = 0;  // asked for from 6.0 on
-    Guid client_id = {};      // with kFeatureClientId
+    Guid client_id = {};    // with kFeatureClientId
     uint32_t target_vp = 0;
     uint8_t sint = kVmbusSint;
     bool isolated = false;  // stops below 5.2 and takes only hardened classes
