@@ -1,0 +1,51 @@
+#include "transports/embedded_host/monitor_pages.h"
+
+#include <atomic>
+#include <bit>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace vmbuskit {
+
+absl::Status MonitorPages::Map(Gpa parent_to_child, Gpa child_to_parent) {
+  Unmap();
+  for (Gpa gpa : {parent_to_child, child_to_parent}) {
+    if (gpa % kPageSize != 0 || gpa == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("monitor page: address 0x", absl::Hex(gpa), " is not that of a page"));
+    }
+    absl::StatusOr<std::span<std::byte>> page = memory_.Translate(gpa, kPageSize);
+    if (!page.ok()) return page.status();
+    if (gpa == child_to_parent) child_to_parent_ = reinterpret_cast<MonitorPage*>(page->data());
+  }
+  poller_.Start();
+  return absl::OkStatus();
+}
+
+void MonitorPages::Unmap() {
+  poller_.Stop();
+  child_to_parent_ = nullptr;
+}
+
+void MonitorPages::Poll() {
+  if (child_to_parent_ == nullptr) return;
+  for (uint32_t group = 0; group < kMonitorGroups; ++group) {
+    std::atomic_ref<uint32_t> pending(child_to_parent_->trigger_group[group].pending);
+    if (pending.load(std::memory_order_relaxed) == 0) continue;
+    uint32_t bits = pending.exchange(0);
+    for (; bits != 0; bits &= bits - 1) {
+      Event* const target = targets_[group * kMonitorsPerGroup + std::countr_zero(bits)];
+      ++(target != nullptr ? signals_ : unconnected_);
+      if (target != nullptr) target->Signal();
+    }
+  }
+}
+
+void MonitorPages::Inspect(InspectNode& node) const {
+  node.Set("mapped", mapped());
+  node.Set("signals", signals_);
+  node.Set("unconnected", unconnected_);
+}
+
+}  // namespace vmbuskit

@@ -1,0 +1,59 @@
+// The monitor pages of a connection, polled: every pending bit that the guest set signals its target.
+// Source: protocol 02 section 9.2.
+//
+//   monitors.Connect(monitor_id, &signal);
+//   VMBUSKIT_RETURN_IF_ERROR(monitors.Map(p2c_gpa, c2p_gpa));   // polls from now on
+//
+// What the guest wrote into enable bits, latencies and parameters is not looked at: the host keeps its own map from
+// monitor id to target, like OpenVMM.
+// Thread safety: the host executor.
+#ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_MONITOR_PAGES_H_
+#define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_MONITOR_PAGES_H_
+
+#include <array>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "framework/observe/inspect.h"
+#include "platform/executor.h"
+#include "platform/memory.h"
+#include "transports/protocol/hypervisor.h"
+
+namespace vmbuskit {
+
+class MonitorPages {
+ public:
+  MonitorPages(GuestMemory& memory, Executor& host_executor, Duration period)
+      : memory_(memory), poller_(host_executor, Callback::To<&MonitorPages::Poll>(this), period) {}
+
+  // Host to guest and guest to host, page-aligned. Replaces the pages of an earlier connection. InvalidArgument
+  // or OutOfRange, and nothing mapped, when the guest gave pages that cannot be used.
+  absl::Status Map(Gpa parent_to_child, Gpa child_to_parent);
+  void Unmap();
+  bool mapped() const { return child_to_parent_ != nullptr; }
+  // Guest pages that the host may touch now: none or both.
+  uint32_t pages() const { return mapped() ? 2 : 0; }
+
+  // `target` null takes the connection out. `monitor_id` < 128.
+  void Connect(uint8_t monitor_id, Event* target) { targets_[monitor_id] = target; }
+  void DisconnectAll() { targets_.fill(nullptr); }
+
+  // One scan; the poller's work.
+  void Poll();
+
+  void Inspect(InspectNode& node) const;
+  uint64_t signals() const { return signals_; }
+  uint64_t unconnected() const { return unconnected_; }
+
+ private:
+  GuestMemory& memory_;
+  Poller poller_;
+  MonitorPage* child_to_parent_ = nullptr;
+  std::array<Event*, kMonitorCount> targets_{};
+  uint64_t signals_ = 0;
+  uint64_t unconnected_ = 0;  // bits without a target
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_MONITOR_PAGES_H_
