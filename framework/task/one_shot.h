@@ -45,14 +45,15 @@ class OneShot final : public Cancellable {
   OneShot& operator=(const OneShot&) = delete;
 
   // The answer. False, and without effect, when there was one already.
-  template <typename... U>
-  bool Set(U&&... value) {
-    static_assert(sizeof...(value) == (std::is_void_v<T> ? 0 : 1));
-    if constexpr (std::is_void_v<T>) {
-      return End(absl::OkStatus());
-    } else {
-      return End(Result(std::in_place, std::forward<U>(value)...));
-    }
+  template <typename U = T>
+    requires(!std::is_void_v<T>)
+  bool Set(U value) {
+    return End(Result(std::move(value)));
+  }
+  bool Set()
+    requires(std::is_void_v<T>)
+  {
+    return End(absl::OkStatus());
   }
   // There will be no answer. The same rule.
   bool Fail(const absl::Status& reason) {
