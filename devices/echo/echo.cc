@@ -1,6 +1,7 @@
 #include "devices/echo/echo.h"
 
 #include "devices/echo/protocol.h"
+#include "framework/base/status.h"
 #include "framework/bus/simple_device.h"
 #include "framework/channel/call.h"
 #include "framework/channel/payload.h"
@@ -32,17 +33,16 @@ class Echo final : public SimpleDevice {
     if (!header || header->data_bytes > packet.payload.size() - sizeof *header) {
       return channel.Close(Violation(channel.name(), "echo bytes", packet.payload.size()));
     }
-    const size_t bytes = sizeof *header + header->data_bytes;
-    (void)channel.Complete(packet.transaction_id, packet.payload.first(bytes));
+    (void)channel.Complete(packet.transaction_id,
+                           packet.payload.first(sizeof *header + header->data_bytes));
   }
 
   uint32_t version_ = 0;
 };
 
-constexpr Guid kClassIds[] = {echo::kClassId};
 constexpr DeviceClass kClass = {
     .name = "echo",
-    .class_ids = kClassIds,
+    .class_ids = std::span(&echo::kClassId, 1),
     .speed = DeviceSpeed::kFast,
     .create = [](DeviceContext& context) -> std::unique_ptr<Device> {
       return std::make_unique<Echo>(context);
