@@ -58,7 +58,7 @@ class EchoVsp final : public Vsp, private Request {
     const SendResult result = channel_->SendRequest(
         {.payload = BytesOf(header), .payload_tail = data_}, *this, now + kInterval);
     if (result == SendResult::kOk) ++sent_;
-    interval_.Arm(now + kInterval + kInterval);
+    interval_.Arm(now + kInterval);
   }
 
   void OnEnd(RequestEnd end, const Packet* completion) override {
