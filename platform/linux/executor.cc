@@ -50,14 +50,14 @@ absl::StatusOr<std::unique_ptr<LinuxExecutor>> LinuxExecutor::Create(const Optio
         absl::StrCat("executor of cpu ", options.cpu, ": post_capacity is ", options.post_capacity,
                      ", fd_poll_turns is ", options.fd_poll_turns, ", both must be at least 1"));
   }
-  absl::StatusOr<std::unique_ptr<Waiter>> waiter = Waiter::Create();
-  if (!waiter.ok()) return waiter.status();
-  return std::unique_ptr<LinuxExecutor>(new LinuxExecutor(options, *std::move(waiter)));
+  absl::StatusOr<std::unique_ptr<EpollSet>> epoll_set = EpollSet::Create();
+  if (!epoll_set.ok()) return epoll_set.status();
+  return std::unique_ptr<LinuxExecutor>(new LinuxExecutor(options, *std::move(epoll_set)));
 }
 
-LinuxExecutor::LinuxExecutor(const Options& options, std::unique_ptr<Waiter> waiter)
+LinuxExecutor::LinuxExecutor(const Options& options, std::unique_ptr<EpollSet> epoll_set)
     : options_(options),
-      waiter_(std::move(waiter)),
+      epoll_set_(std::move(epoll_set)),
       mode_(options.mode),
       posts_(options.post_capacity) {}
 
@@ -130,7 +130,7 @@ void LinuxExecutor::EnqueueEvent(Event& event) {
 void LinuxExecutor::Wake() {
   if (!sleeping_.load(std::memory_order_seq_cst)) return;
   if (!sleeping_.exchange(false, std::memory_order_seq_cst)) return;
-  waiter_->Wake();
+  epoll_set_->Wake();
   counters_.wakeups_sent.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -141,7 +141,7 @@ bool LinuxExecutor::Sleep() {
   const bool sleeps = !HasPending();
   if (sleeps) {
     counters_.sleeps.Add(1);
-    waiter_->Wait(deadline);
+    epoll_set_->Wait(deadline);
     now_known_ = false;
   }
   sleeping_.store(false, std::memory_order_seq_cst);
@@ -162,7 +162,7 @@ bool LinuxExecutor::Turn(bool may_sleep) {
   if (mode() == Mode::kSleep && ran == 0 && may_sleep && Sleep()) {
     ran += DispatchFds();
   } else if (!may_sleep || ++turns_since_fds_ >= options_.fd_poll_turns) {
-    if (waiter_->watch_count() != 0) waiter_->Poll();
+    if (epoll_set_->watch_count() != 0) epoll_set_->Poll();
     ran += DispatchFds();
   }
   if (mode() == Mode::kPoll && ran == 0) {
@@ -217,7 +217,7 @@ size_t LinuxExecutor::RunTimersAndPollers() {
 
 size_t LinuxExecutor::DispatchFds() {
   turns_since_fds_ = 0;
-  const size_t called = waiter_->Dispatch();
+  const size_t called = epoll_set_->Dispatch();
   if (called != 0) counters_.fd_events.Add(called);
   return called;
 }

@@ -24,9 +24,9 @@
 #include "absl/status/statusor.h"
 #include "platform/callback.h"
 #include "platform/executor.h"
+#include "platform/linux/epoll_set.h"
 #include "platform/linux/event_stack.h"
 #include "platform/linux/relaxed_counter.h"
-#include "platform/linux/waiter.h"
 #include "platform/poller_list.h"
 #include "platform/time.h"
 #include "platform/timer_wheel.h"
@@ -82,14 +82,14 @@ class LinuxExecutor final : public Executor {
   // True while it waits in epoll, or is about to.
   bool sleeping() const { return sleeping_.load(std::memory_order_seq_cst); }
 
-  Waiter& waiter() { return *waiter_; }
+  EpollSet& epoll_set() { return *epoll_set_; }
 
   static constexpr int kStopTurnsMax = 1000;
 
  private:
   class CurrentScope;
 
-  LinuxExecutor(const Options& options, std::unique_ptr<Waiter> waiter);
+  LinuxExecutor(const Options& options, std::unique_ptr<EpollSet> epoll_set);
 
   void EnqueueEvent(Event& event) override;
   void DetachEvent(Event& event) override;
@@ -112,7 +112,7 @@ class LinuxExecutor final : public Executor {
   static thread_local const LinuxExecutor* current_;
 
   const Options options_;
-  const std::unique_ptr<Waiter> waiter_;
+  const std::unique_ptr<EpollSet> epoll_set_;
   std::atomic<Mode> mode_;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> sleeping_ = false;

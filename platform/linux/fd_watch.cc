@@ -2,13 +2,13 @@
 
 #include <sys/epoll.h>
 
+#include "platform/linux/epoll_set.h"
 #include "platform/linux/executor.h"
-#include "platform/linux/waiter.h"
 
 namespace vmbuskit {
 
 FdWatch::FdWatch(LinuxExecutor& executor, int fd, Callback handler)
-    : waiter_(executor.waiter()), fd_(fd), handler_(handler) {}
+    : epoll_set_(executor.epoll_set()), fd_(fd), handler_(handler) {}
 
 absl::Status FdWatch::Start(uint32_t interest) {
   if (interest == interest_) return absl::OkStatus();
@@ -20,14 +20,14 @@ absl::Status FdWatch::Start(uint32_t interest) {
   const uint32_t events =
       ((interest & kReadable) != 0 ? EPOLLIN : 0u) | ((interest & kWritable) != 0 ? EPOLLOUT : 0u);
   absl::Status status =
-      interest_ == 0 ? waiter_.Add(*this, fd_, events) : waiter_.Modify(*this, fd_, events);
+      interest_ == 0 ? epoll_set_.Add(*this, fd_, events) : epoll_set_.Modify(*this, fd_, events);
   if (status.ok()) interest_ = interest;
   return status;
 }
 
 void FdWatch::Stop() {
   if (interest_ == 0) return;
-  waiter_.Remove(*this, fd_);
+  epoll_set_.Remove(*this, fd_);
   interest_ = 0;
 }
 

@@ -21,7 +21,7 @@
 namespace vmbuskit {
 
 class LinuxExecutor;
-class Waiter;
+class EpollSet;
 
 class FdWatch {
  public:
@@ -43,10 +43,10 @@ class FdWatch {
   uint32_t ready() const { return ready_; }
 
  private:
-  friend class Waiter;
+  friend class EpollSet;
   void OnReady(uint32_t epoll_events);
 
-  Waiter& waiter_;
+  EpollSet& epoll_set_;
   const int fd_;
   const Callback handler_;
   uint32_t interest_ = 0;

@@ -1,13 +1,13 @@
 // How a Linux executor sleeps: one epoll set with an eventfd for wake-ups, a timerfd for the next deadline and the
 // watched file descriptors.
 //
-//   waiter->Wait(wheel.NextDeadline());    // until a wake-up, the deadline or a ready descriptor
-//   waiter->Dispatch();                    // calls the handlers of the ready descriptors
+//   epoll_set->Wait(wheel.NextDeadline());    // until a wake-up, the deadline or a ready descriptor
+//   epoll_set->Dispatch();                    // calls the handlers of the ready descriptors
 //
 // Thread safety: Wake from any thread; all else on the owner. Units: CLOCK_MONOTONIC nanoseconds. A sleeping owner
 // is woken by nothing but these three; the timerfd is an absolute one, so there is no slack and no drift.
-#ifndef VMBUSKIT_PLATFORM_LINUX_WAITER_H_
-#define VMBUSKIT_PLATFORM_LINUX_WAITER_H_
+#ifndef VMBUSKIT_PLATFORM_LINUX_EPOLL_SET_H_
+#define VMBUSKIT_PLATFORM_LINUX_EPOLL_SET_H_
 
 #include <sys/epoll.h>
 
@@ -24,12 +24,12 @@ namespace vmbuskit {
 
 class FdWatch;
 
-class Waiter {
+class EpollSet {
  public:
-  static absl::StatusOr<std::unique_ptr<Waiter>> Create();
-  ~Waiter();
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
+  static absl::StatusOr<std::unique_ptr<EpollSet>> Create();
+  ~EpollSet();
+  EpollSet(const EpollSet&) = delete;
+  EpollSet& operator=(const EpollSet&) = delete;
 
   // Makes the Wait that runs, or the next one, return.
   void Wake();
@@ -51,7 +51,7 @@ class Waiter {
  private:
   static constexpr size_t kBatch = 32;
 
-  Waiter(int epoll_fd, int event_fd, int timer_fd)
+  EpollSet(int epoll_fd, int event_fd, int timer_fd)
       : epoll_fd_(epoll_fd), event_fd_(event_fd), timer_fd_(timer_fd) {}
   absl::Status Control(int operation, int fd, uint32_t events, void* tag);
   void ArmTimerFd(Instant deadline);
@@ -67,4 +67,4 @@ class Waiter {
 
 }  // namespace vmbuskit
 
-#endif  // VMBUSKIT_PLATFORM_LINUX_WAITER_H_
+#endif  // VMBUSKIT_PLATFORM_LINUX_EPOLL_SET_H_

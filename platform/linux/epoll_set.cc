@@ -1,4 +1,4 @@
-#include "platform/linux/waiter.h"
+#include "platform/linux/epoll_set.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -23,45 +23,47 @@ timespec ToTimespec(Instant instant) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Waiter>> Waiter::Create() {
+absl::StatusOr<std::unique_ptr<EpollSet>> EpollSet::Create() {
   const int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   const int event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   const int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   const int error = errno;
-  std::unique_ptr<Waiter> waiter(new Waiter(epoll_fd, event_fd, timer_fd));
+  std::unique_ptr<EpollSet> epoll_set(new EpollSet(epoll_fd, event_fd, timer_fd));
   if (epoll_fd < 0 || event_fd < 0 || timer_fd < 0) {
     return absl::ErrnoToStatus(error, "executor: epoll, eventfd or timerfd");
   }
   // Edge-triggered: every write and every expiry is reported once, and neither descriptor is ever read.
   for (int fd : {event_fd, timer_fd}) {
-    absl::Status added = waiter->Control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, nullptr);
+    absl::Status added = epoll_set->Control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, nullptr);
     if (!added.ok()) return added;
   }
-  return waiter;
+  return epoll_set;
 }
 
-Waiter::~Waiter() {
+EpollSet::~EpollSet() {
   assert(watch_count_ == 0 && "a watch outlives its executor");
   for (int fd : {epoll_fd_, event_fd_, timer_fd_}) {
     if (fd >= 0) close(fd);
   }
 }
 
-void Waiter::Wake() {
+void EpollSet::Wake() {
   const uint64_t one = 1;
   // Cannot fail: the counter would have to pass 2^64 - 2.
   [[maybe_unused]] const ssize_t written = write(event_fd_, &one, sizeof one);
 }
 
-void Waiter::Wait(Instant deadline) {
+void EpollSet::Wait(Instant deadline) {
   ArmTimerFd(deadline);
   // An interrupting signal counts as a wake-up: the owner looks for work and comes back.
   ready_count_ = std::max(0, epoll_wait(epoll_fd_, ready_.data(), kBatch, -1));
 }
 
-void Waiter::Poll() { ready_count_ = std::max(0, epoll_wait(epoll_fd_, ready_.data(), kBatch, 0)); }
+void EpollSet::Poll() {
+  ready_count_ = std::max(0, epoll_wait(epoll_fd_, ready_.data(), kBatch, 0));
+}
 
-size_t Waiter::Dispatch() {
+size_t EpollSet::Dispatch() {
   size_t called = 0;
   for (int i = 0; i < ready_count_; ++i) {
     const epoll_event event = ready_[i];
@@ -75,17 +77,17 @@ size_t Waiter::Dispatch() {
   return called;
 }
 
-absl::Status Waiter::Add(FdWatch& watch, int fd, uint32_t events) {
+absl::Status EpollSet::Add(FdWatch& watch, int fd, uint32_t events) {
   absl::Status status = Control(EPOLL_CTL_ADD, fd, events, &watch);
   if (status.ok()) ++watch_count_;
   return status;
 }
 
-absl::Status Waiter::Modify(FdWatch& watch, int fd, uint32_t events) {
+absl::Status EpollSet::Modify(FdWatch& watch, int fd, uint32_t events) {
   return Control(EPOLL_CTL_MOD, fd, events, &watch);
 }
 
-void Waiter::Remove(FdWatch& watch, int fd) {
+void EpollSet::Remove(FdWatch& watch, int fd) {
   // Fails only when the descriptor was closed before, which removed it already.
   (void)Control(EPOLL_CTL_DEL, fd, 0, nullptr);
   --watch_count_;
@@ -94,7 +96,7 @@ void Waiter::Remove(FdWatch& watch, int fd) {
   }
 }
 
-absl::Status Waiter::Control(int operation, int fd, uint32_t events, void* tag) {
+absl::Status EpollSet::Control(int operation, int fd, uint32_t events, void* tag) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = tag;
@@ -103,7 +105,7 @@ absl::Status Waiter::Control(int operation, int fd, uint32_t events, void* tag) 
   return absl::ErrnoToStatus(error, absl::StrCat("executor: watching file descriptor ", fd));
 }
 
-void Waiter::ArmTimerFd(Instant deadline) {
+void EpollSet::ArmTimerFd(Instant deadline) {
   if (deadline == armed_for_) return;
   itimerspec setting{};  // zero disarms
   if (deadline != kInfiniteFuture) setting.it_value = ToTimespec(deadline);
