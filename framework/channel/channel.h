@@ -38,10 +38,10 @@ namespace vmbuskit {
 class Channel {
  public:
   struct Options {
-    std::string name;  // for errors: "echo 1c5f0a4e-... channel 5"
-    RingMemory incoming;
-    RingMemory outgoing;
-    Callback signal_peer;                    // how to signal the other side; called on the executor
+    std::string name = {};  // for errors: "echo 1c5f0a4e-... channel 5"
+    RingMemory incoming = {};
+    RingMemory outgoing = {};
+    Callback signal_peer = {};               // how to signal the other side; called on the executor
     uint32_t max_packet_bytes = 4096 + 512;  // larger packets: in, a violation; out, kTooBig
     uint32_t max_requests = 256;             // slots of the request table
     uint32_t drain_budget = 1024;  // packets per turn before other work of the executor runs

@@ -31,8 +31,8 @@ class ChannelPair {
     uint32_t up_bytes = 16 * 1024;    // data bytes guest to host
     uint32_t down_bytes = 16 * 1024;  // data bytes host to guest
     // Limits of the two ends; name, rings and signal are filled in.
-    Channel::Options guest;
-    Channel::Options host;
+    Channel::Options guest = {};
+    Channel::Options host = {};
     // False: no channel at the host's end, for a test that plays the host on the rings itself.
     bool with_host = true;
   };
