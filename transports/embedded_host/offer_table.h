@@ -62,7 +62,13 @@ struct PendingOpen {
   uint32_t event_flag = 0;
   bool redirect_interrupt = false;
   bool reserved = false;
-  MessageTarget reserved_target;  // where a reserved open is answered
+  MessageTarget reserved_target = {};  // where a reserved open is answered
+};
+
+// The answer that CLOSE_RESERVED_CHANNEL waits for; it outlives the connection and the relid.
+struct ReservedClose {
+  MessageTarget target;
+  uint32_t relid = 0;
 };
 
 struct ServerChannel {
@@ -75,10 +81,10 @@ struct ServerChannel {
 
   PendingOpen open;                           // from Opening until the rings are let go
   std::optional<PendingOpen> reopen;          // ClosingReopen
-  std::optional<MessageTarget> close_answer;  // of CLOSE_RESERVED_CHANNEL
+  std::optional<ReservedClose> close_answer;  // of CLOSE_RESERVED_CHANNEL
 
-  bool modifying = false;                  // a retarget is with the device
-  std::optional<uint32_t> next_target_vp;  // and this one waits for it (below 5.3)
+  std::optional<uint32_t> retarget_vp;       // a retarget to it is with the device
+  std::optional<uint32_t> next_retarget_vp;  // and this one waits for it (below 5.3)
 
   // A revoked channel whose device is back names it, and is named by it.
   ServerChannel* successor = nullptr;

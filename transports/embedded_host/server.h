@@ -167,7 +167,9 @@ class VmbusServer {
   // server_connection.cc
   absl::Status HandleContact(const CheckedMessage& message, uint32_t connection_id);
   void Connect(const ContactRequest& request);
-  void SendVersionResponse(const ContactRequest& request, const VersionReply& reply);
+  void AnswerContact(const ContactRequest& request, const VersionReply& reply);
+  // Both or neither, page-aligned and inside memory.
+  bool AreMonitorPages(Gpa parent_to_child, Gpa child_to_parent) const;
   absl::Status HandleUnload(const CheckedMessage& message);
   absl::Status HandleModifyConnection(const CheckedMessage& message);
   absl::Status HandlePause(const CheckedMessage& message);
@@ -175,9 +177,8 @@ class VmbusServer {
   void LiftPause();
   void StartDisconnect(bool keep_reserved);
   void DropChannel(ServerChannel& channel, bool keep_reserved);
-  bool Drained() const;
+  bool IsDrained() const;
   void MaybeFinishDisconnect();
-  void LeaveConnection();
 
   // server_offers.cc
   absl::Status HandleRequestOffers(const CheckedMessage& message);
@@ -186,10 +187,11 @@ class VmbusServer {
   bool MayOffer(const ServerChannel& channel) const;
   void SendOffer(ServerChannel& channel);
   void OfferWaitingSubchannels(const ServerChannel& primary);
+  bool IsPrimaryOffered(const ServerChannel& channel) const;
   void RevokeOne(ServerChannel& channel);
+  void RevokeGpadls(ServerChannel& channel);
   // The guest lets go of a live channel: relid back, GPADLs torn down without a word.
   void ReleaseLive(ServerChannel& channel);
-  void FreeRelid(ServerChannel& channel);
 
   // server_channels.cc
   absl::Status HandleOpen(const CheckedMessage& message);
@@ -203,8 +205,10 @@ class VmbusServer {
   absl::StatusOr<OpenRequest> BuildOpenRequest(const ServerChannel& channel,
                                                const PendingOpen& wanted) const;
   void AnswerOpen(const ServerChannel& channel, const PendingOpen& wanted, uint32_t status);
+  // The device let go of a channel that the guest had given up before.
   void FinishRelease(ServerChannel& channel);
-  void AnswerModify(ServerChannel& channel, uint32_t status);
+  absl::Status StartModify(const CheckedMessage& message, const ModifyChannelMessage& modify);
+  void AnswerModify(const ServerChannel& channel, uint32_t status);
 
   // server_gpadls.cc
   absl::Status HandleGpadlHeader(const CheckedMessage& message);
@@ -228,9 +232,9 @@ class VmbusServer {
   State state_ = State::kDisconnected;
   Negotiated negotiated_;
   ConnectionSetup connection_;
-  uint32_t contact_version_ = 0;  // the one being set up
+  ConnectionSetup modified_;  // what MODIFY_CONNECTION asks for
   bool setup_outstanding_ = false;
-  bool modifying_ = false;
+  bool set_up_ = false;  // TearDownConnection is due at the end
   bool offers_requested_ = false;
   bool paused_ = false;
   // What follows when Connecting or Disconnecting ends; a contact beats the others.
