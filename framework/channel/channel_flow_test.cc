@@ -210,7 +210,7 @@ class SmallRings : public FlowTest {
 
 TEST_F(SmallRings, AFullRingAsksForSpaceAndOnWritableComesWhenItFits) {
   Start();
-  // 1000 + 24 bytes each: three fit into 4096, a fourth needs one byte too many (strict, section 7.2).
+  // 1000 + 24 bytes each: three fit into 4096, a fourth is one byte too many (section 7.2).
   EXPECT_EQ(Fill(pair.guest(), 1000), 3u);
   EXPECT_EQ(pair.up().words().pending_send_sz, 1024u);
   EXPECT_EQ(pair.guest().counters().full, 1u);

@@ -120,7 +120,7 @@ TEST_F(OneShotTest, WaitsAgainAfterADeadline) {
   EXPECT_EQ(***answer, 7);
 }
 
-// The value comes in the same instant as the deadline: whichever the executor serves first wins, once.
+// The value comes in the same instant as the deadline: what the executor serves first wins, once.
 TEST_F(OneShotTest, ValueJustBeforeTheDeadlineOfTheSameInstantWins) {
   At(start + seconds(60), [&] { EXPECT_TRUE(one_shot->Set(std::make_unique<int>(8))); });
   Wait(start + seconds(60));  // armed later, fires later
