@@ -101,7 +101,13 @@ void CaptureBuffer::DropFirst(const Entry& entry) {
   --packets_;
 }
 
-void ChannelTap::OnReceived(const Packet& packet) {
+void ChannelTap::OnOutgoing(const Channel& channel, const OutgoingPacket& packet) {
+  (void)channel;
+  buffer_.Append(relid_, CaptureDirection::kSent, packet);
+}
+
+void ChannelTap::OnIncoming(const Channel& channel, const Packet& packet) {
+  (void)channel;
   buffer_.Append(relid_, CaptureDirection::kReceived,
                  {.type = packet.type,
                   .completion_requested = packet.completion_requested,

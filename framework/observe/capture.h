@@ -2,7 +2,7 @@
 //
 //   CaptureBuffer buffer(executor, {.bytes = 1 << 20});      // one per executor
 //   ChannelTap tap(buffer, relid);                           // one per channel
-//   options.capture = &tap;                                  // Channel::Options; null, the default, is off
+//   channel.SetTap(&tap);                                    // null, the default, is off
 //   ...
 //   absl::Status status = buffer.Drain(writer);              // oldest first; empties the buffer
 //
@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "framework/channel/channel_handler.h"
 #include "framework/channel/packet.h"
 #include "framework/observe/pcapng.h"
 #include "platform/executor.h"
@@ -33,14 +34,6 @@
 namespace vmbuskit {
 
 enum class CaptureDirection : uint8_t { kReceived = 0, kSent = 1 };
-
-// What a channel tells, before its handler sees a packet and after it was copied into the ring.
-class CaptureSink {
- public:
-  virtual ~CaptureSink() = default;
-  virtual void OnReceived(const Packet& packet) = 0;
-  virtual void OnSent(const OutgoingPacket& packet) = 0;
-};
 
 struct CaptureHeader {
   uint32_t relid;
@@ -91,14 +84,12 @@ class CaptureBuffer {
 };
 
 // What one channel is given.
-class ChannelTap final : public CaptureSink {
+class ChannelTap final : public PacketTap {
  public:
   ChannelTap(CaptureBuffer& buffer, uint32_t relid) : buffer_(buffer), relid_(relid) {}
 
-  void OnReceived(const Packet& packet) override;
-  void OnSent(const OutgoingPacket& packet) override {
-    buffer_.Append(relid_, CaptureDirection::kSent, packet);
-  }
+  void OnIncoming(const Channel& channel, const Packet& packet) override;
+  void OnOutgoing(const Channel& channel, const OutgoingPacket& packet) override;
 
  private:
   CaptureBuffer& buffer_;

@@ -5,9 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "framework/channel/channel_pair.h"
+#include "framework/channel/recording.h"
 #include "framework/observe/pcapng.h"
 #include "gtest/gtest.h"
-#include "platform/sim/scheduler.h"
 
 namespace vmbuskit {
 namespace {
@@ -77,8 +78,9 @@ class CaptureTest : public testing::Test {
     return body.substr(20, Reader::Word<uint32_t>(body, 12));
   }
 
-  SimScheduler sim_{1};
-  SimExecutor& executor_ = sim_.NewExecutor(0);
+  ChannelPair pair_;
+  SimScheduler& sim_ = pair_.sim();
+  Executor& executor_ = pair_.guest_executor();
 };
 
 TEST_F(CaptureTest, FileStartsWithSectionAndInterface) {
@@ -104,12 +106,12 @@ TEST_F(CaptureTest, FileStartsWithSectionAndInterface) {
 TEST_F(CaptureTest, ASentPacketIsWrittenAsItLiesOnTheRing) {
   CaptureBuffer buffer(executor_, {});
   ChannelTap tap(buffer, 5);
-  tap.OnSent({.type = PacketType::kGpaDirect,
-              .completion_requested = true,
-              .transaction_id = 0x1122334455667788,
-              .extension = Bytes("extended"),
-              .payload = Bytes("head"),
-              .payload_tail = Bytes("tail!")});
+  tap.OnOutgoing(pair_.guest(), {.type = PacketType::kGpaDirect,
+                                 .completion_requested = true,
+                                 .transaction_id = 0x1122334455667788,
+                                 .extension = Bytes("extended"),
+                                 .payload = Bytes("head"),
+                                 .payload_tail = Bytes("tail!")});
 
   const std::vector<std::string> packets = Drain(buffer);
   ASSERT_EQ(packets.size(), 1u);
@@ -138,7 +140,8 @@ TEST_F(CaptureTest, ASentPacketIsWrittenAsItLiesOnTheRing) {
 TEST_F(CaptureTest, AReceivedPacketSaysSo) {
   CaptureBuffer buffer(executor_, {});
   ChannelTap tap(buffer, 2047);
-  tap.OnReceived(
+  tap.OnIncoming(
+      pair_.guest(),
       {.type = PacketType::kCompletion, .transaction_id = 1, .payload = Bytes("12345678")});
   const std::vector<std::string> packets = Drain(buffer);
   ASSERT_EQ(packets.size(), 1u);
@@ -152,7 +155,7 @@ TEST_F(CaptureTest, AReceivedPacketSaysSo) {
 TEST_F(CaptureTest, LongPacketsAreCutAndKeepTheirLength) {
   CaptureBuffer buffer(executor_, {.snap_bytes = 24});
   ChannelTap tap(buffer, 1);
-  tap.OnSent({.payload = Bytes("abcdefghijklmnop")});
+  tap.OnOutgoing(pair_.guest(), {.payload = Bytes("abcdefghijklmnop")});
   const std::vector<std::string> packets = Drain(buffer);
   ASSERT_EQ(packets.size(), 1u);
   EXPECT_EQ(Data(packets[0]).substr(32), "abcdefgh");
@@ -164,7 +167,8 @@ TEST_F(CaptureTest, AFullBufferForgetsTheOldestAndSaysHowMany) {
   CaptureBuffer buffer(executor_, {.bytes = 200, .snap_bytes = 64});
   ChannelTap tap(buffer, 1);
   for (uint64_t i = 0; i < 10; ++i) {
-    tap.OnSent({.transaction_id = i, .payload = std::as_bytes(std::span(&i, 1))});
+    tap.OnOutgoing(pair_.guest(),
+                   {.transaction_id = i, .payload = std::as_bytes(std::span(&i, 1))});
   }
   EXPECT_EQ(buffer.packets(), 4u);
   EXPECT_EQ(buffer.captured(), 10u);
@@ -182,10 +186,32 @@ TEST_F(CaptureTest, AFullBufferForgetsTheOldestAndSaysHowMany) {
   EXPECT_EQ(buffer.packets(), 0u);
 }
 
+TEST_F(CaptureTest, TapsALiveChannelWhenAskedTo) {
+  RecordingHandler guest, host;
+  CaptureBuffer buffer(executor_, {});
+  ChannelTap tap(buffer, 7);
+  {
+    ChannelPair pair;
+    pair.guest().Start(guest);
+    pair.host().Start(host);
+    ASSERT_EQ(pair.guest().Send({.payload = TextBytes("before")}), SendResult::kOk);
+    pair.guest().SetTap(&tap);
+    ASSERT_EQ(pair.guest().Send({.payload = TextBytes("question")}), SendResult::kOk);
+    ASSERT_EQ(pair.host().Send({.payload = TextBytes("answered")}), SendResult::kOk);
+    ASSERT_TRUE(pair.Run());
+    pair.guest().SetTap(nullptr);
+    ASSERT_EQ(pair.guest().Send({.payload = TextBytes("after")}), SendResult::kOk);
+  }
+  const std::vector<std::string> packets = Drain(buffer);
+  ASSERT_EQ(packets.size(), 2u);
+  EXPECT_EQ(Data(packets[0]).substr(32), "question");
+  EXPECT_EQ(Data(packets[1]).substr(32), "answered");
+}
+
 TEST_F(CaptureTest, AFailingSinkLosesNothing) {
   CaptureBuffer buffer(executor_, {});
   ChannelTap tap(buffer, 1);
-  for (int i = 0; i < 3; ++i) tap.OnSent({.payload = Bytes("x")});
+  for (int i = 0; i < 3; ++i) tap.OnOutgoing(pair_.guest(), {.payload = Bytes("x")});
   StringSink sink;
   sink.writes_left = 1;
   PcapngWriter writer(sink, {});
@@ -197,8 +223,8 @@ TEST_F(CaptureTest, AFailingSinkLosesNothing) {
 TEST_F(CaptureTest, ABufferTooSmallForOnePacketIsMadeLargeEnough) {
   CaptureBuffer buffer(executor_, {.bytes = 1, .snap_bytes = 1});
   ChannelTap tap(buffer, 1);
-  tap.OnSent({.payload = Bytes("payload")});
-  tap.OnSent({.payload = Bytes("payload")});
+  tap.OnOutgoing(pair_.guest(), {.payload = Bytes("payload")});
+  tap.OnOutgoing(pair_.guest(), {.payload = Bytes("payload")});
   const std::vector<std::string> packets = Drain(buffer);
   ASSERT_EQ(packets.size(), 1u);
   EXPECT_EQ(Data(packets[0]).size(), 32u);
