@@ -38,8 +38,9 @@ EmbeddedPartition::EmbeddedPartition(GuestMemory& memory, Executor& host_executo
       monitor_pages_(memory, host_executor, options.monitor_period),
       throttle_(options.throttle) {
   for (uint32_t vp = 0; vp < vp_executors.size(); ++vp) {
-    vps_.push_back(std::make_unique<VirtualProcessor>(vp, *vp_executors[vp], host_executor, gates_,
-                                                      memory, clock_, options_));
+    vps_.push_back(std::make_unique<VirtualProcessor>(
+        vp, *vp_executors[vp], host_executor, gates_, memory, clock_, options_,
+        Callback::To<&EmbeddedPartition::OnSlotsMoved>(this)));
   }
 }
 
@@ -116,12 +117,17 @@ void EmbeddedPartition::OnInbox() {
     if (handler != message_handlers_.end() &&
         !handler->second->OnGuestMessage(message->connection_id, message->payload())) {
       ++messages_refused_;
+      inbox_held_ = true;
       return;
     }
     ++messages_taken_;
     inbox_.Pop();
   }
   inbox_wake_.Signal();
+}
+
+void EmbeddedPartition::OnSlotsMoved() {
+  if (std::exchange(inbox_held_, false)) inbox_wake_.Signal();
 }
 
 void EmbeddedPartition::Migrate(uint64_t tsc_hz) {

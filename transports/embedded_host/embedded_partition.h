@@ -46,7 +46,8 @@ class GuestMessageHandler {
  public:
   virtual ~GuestMessageHandler() = default;
   // False: not now. The message stays first in line and the guest's later posts wait behind it, until the bounded
-  // inbox is full and they get INSUFFICIENT_BUFFERS; ResumeMessages brings it again.
+  // inbox is full and they get INSUFFICIENT_BUFFERS. It comes again when messages to the guest moved, or after
+  // ResumeMessages.
   virtual bool OnGuestMessage(uint32_t connection_id, std::span<const std::byte> payload) = 0;
 };
 
@@ -110,6 +111,7 @@ class EmbeddedPartition final : public Partition {
 
  private:
   void OnInbox();
+  void OnSlotsMoved();
 
   const PartitionOptions options_;
   const CpuidConfig cpuid_;
@@ -124,6 +126,7 @@ class EmbeddedPartition final : public Partition {
   MessageInbox inbox_;
   Event inbox_wake_;
   std::map<uint32_t, GuestMessageHandler*> message_handlers_;
+  bool inbox_held_ = false;  // a handler refused the first message
   Hypercalls hypercalls_;
   MonitorPages monitor_pages_;
   SignalThrottle throttle_;

@@ -9,7 +9,7 @@
 namespace vmbuskit {
 
 absl::Status MonitorPages::Map(Gpa parent_to_child, Gpa child_to_parent) {
-  Unmap();
+  MonitorPage* found = nullptr;
   for (Gpa gpa : {parent_to_child, child_to_parent}) {
     if (gpa % kPageSize != 0 || gpa == 0) {
       return absl::InvalidArgumentError(
@@ -17,8 +17,9 @@ absl::Status MonitorPages::Map(Gpa parent_to_child, Gpa child_to_parent) {
     }
     absl::StatusOr<std::span<std::byte>> page = memory_.Translate(gpa, kPageSize);
     if (!page.ok()) return page.status();
-    if (gpa == child_to_parent) child_to_parent_ = reinterpret_cast<MonitorPage*>(page->data());
+    found = reinterpret_cast<MonitorPage*>(page->data());
   }
+  child_to_parent_ = found;
   poller_.Start();
   return absl::OkStatus();
 }

@@ -26,8 +26,8 @@ class MonitorPages {
   MonitorPages(GuestMemory& memory, Executor& host_executor, Duration period)
       : memory_(memory), poller_(host_executor, Callback::To<&MonitorPages::Poll>(this), period) {}
 
-  // Host to guest and guest to host, page-aligned. Replaces the pages of an earlier connection. InvalidArgument
-  // or OutOfRange, and nothing mapped, when the guest gave pages that cannot be used.
+  // Host to guest and guest to host, page-aligned. Replaces the pages mapped before. InvalidArgument or
+  // OutOfRange, and nothing changed, when the guest gave pages that cannot be used.
   absl::Status Map(Gpa parent_to_child, Gpa child_to_parent);
   void Unmap();
   bool mapped() const { return child_to_parent_ != nullptr; }

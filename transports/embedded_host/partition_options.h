@@ -59,7 +59,7 @@ struct PartitionOptions {
   bool direct_timers = true;
   bool extended_hypercalls = true;
 
-  uint32_t synic_queue_messages_max = 4096;  // waiting for a slot, per VP and SINT
+  uint32_t synic_queue_messages_max = 8192;  // waiting for a slot, per VP and SINT
   uint32_t inbox_messages_max = 128;         // posted by the guest, not yet handled; a power of two
 
   OverlayReading overlay = OverlayReading::kCopyOver;

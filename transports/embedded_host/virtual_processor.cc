@@ -7,10 +7,12 @@ namespace vmbuskit {
 
 VirtualProcessor::VirtualProcessor(uint32_t index, Executor& executor, Executor& host_executor,
                                    PartitionGates& gates, GuestMemory& memory,
-                                   const ReferenceClock& clock, const PartitionOptions& options)
+                                   const ReferenceClock& clock, const PartitionOptions& options,
+                                   Callback slots_moved)
     : index_(index),
       executor_(executor),
       host_executor_(host_executor),
+      slots_moved_(slots_moved),
       host_work_(host_executor, Callback::To<&VirtualProcessor::OnHostWork>(this)),
       synic_(memory, gates, host_work_, options),
       timers_(executor, clock, synic_, host_work_, options),
@@ -19,6 +21,7 @@ VirtualProcessor::VirtualProcessor(uint32_t index, Executor& executor, Executor&
 void VirtualProcessor::OnHostWork() {
   synic_.Retry();
   timers_.DeliverMessages(host_executor_);
+  slots_moved_();
 }
 
 absl::Status VirtualProcessor::WriteAssistRegister(uint64_t value) {

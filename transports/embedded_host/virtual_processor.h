@@ -35,9 +35,10 @@ struct HypercallCounters {
 
 class VirtualProcessor {
  public:
+  // `slots_moved` is called on the host executor when messages that waited may have gone out.
   VirtualProcessor(uint32_t index, Executor& executor, Executor& host_executor,
                    PartitionGates& gates, GuestMemory& memory, const ReferenceClock& clock,
-                   const PartitionOptions& options);
+                   const PartitionOptions& options, Callback slots_moved);
 
   uint32_t index() const { return index_; }
   Executor& executor() { return executor_; }
@@ -62,6 +63,7 @@ class VirtualProcessor {
   const uint32_t index_;
   Executor& executor_;
   Executor& host_executor_;
+  const Callback slots_moved_;
   Event host_work_;
   Synic synic_;
   SyntheticTimers timers_;
