@@ -1,0 +1,115 @@
+// A Hyper-V host in this process: a partition for one guest, the VMBus server behind it, and the devices on offer.
+// Source: protocol 01 and 02.
+//
+//   EmbeddedHost host(memory, host_executor, {&cpu0, &cpu1}, EmbeddedHost::Options{});
+//   absl::StatusOr<DeviceId> echo = host.AddDevice(kEchoVspClass, kEchoVspClass.default_instance_id);
+//   Guest guest(host.partition());
+//   host.RemoveDevice(*echo);                    // stops it, lets go of the guest's pages, rescinds
+//   host.CrashGuest();                           // and shared_pages().total() is 0
+//
+// Thread safety: everything on the host executor (or before the executors run); partition() is the guest's, see
+// platform/partition.h. VSPs run on the host executor and must not remove devices from inside a call.
+// Lifetime: memory and executors outlive the host; what the guest connected is disconnected before.
+// Errors: what the guest does wrong fails its call or its channel and is counted; see Inspect.
+#ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_EMBEDDED_HOST_H_
+#define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_EMBEDDED_HOST_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "framework/base/guid.h"
+#include "framework/observe/inspect.h"
+#include "platform/partition.h"
+#include "transports/embedded_host/embedded_partition.h"
+#include "transports/embedded_host/mapped_pages.h"
+#include "transports/embedded_host/server.h"
+#include "transports/embedded_host/vsp.h"
+#include "transports/embedded_host/vsp_host.h"
+
+namespace vmbuskit {
+
+enum class DeviceId : uint32_t {};
+
+class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
+ public:
+  struct Options {
+    PartitionOptions partition;
+    ServerOptions server;  // processors and guest pages are filled in
+    // With more control messages than this waiting for the guest, it has to fetch some before the host takes
+    // further ones from it.
+    uint32_t unfetched_messages_max = 256;
+  };
+
+  // `tsc` null: the executors' time at options.partition.tsc_hz.
+  EmbeddedHost(GuestMemory& memory, Executor& host_executor,
+               const std::vector<Executor*>& vp_executors, const Options& options,
+               std::unique_ptr<TscSource> tsc = nullptr);
+  ~EmbeddedHost() override;
+
+  // What the guest sees.
+  Partition& partition() { return partition_; }
+  EmbeddedPartition& hypervisor() { return partition_; }
+  const VmbusServer& server() const { return server_; }
+
+  // Offers a device of `vsp_class`, at any time. AlreadyExists: same class and instance. The second form makes
+  // the VSP with `create` instead of the class's function, for one that needs more than its context.
+  absl::StatusOr<DeviceId> AddDevice(const VspClass& vsp_class, const Guid& instance_id);
+  absl::StatusOr<DeviceId> AddDevice(const VspClass& vsp_class, const Guid& instance_id,
+                                     VspHost::Factory create);
+  // NotFound: no such device.
+  absl::Status RemoveDevice(DeviceId id);
+  // Null when there is no such device.
+  Vsp* FindVsp(DeviceId id);
+
+  // The guest is gone without a word: channels close, pages are its RAM again, registers are reset. The devices
+  // stay and are offered to the next guest. Also what the RESET register leads to.
+  void CrashGuest();
+
+  // Guest memory in the host's hands, in pages; all zero when a guest unloaded and switched its SynIC off.
+  struct SharedPages {
+    uint64_t overlays_and_monitors = 0;
+    uint64_t gpadls = 0;  // announced, accepted or not yet torn down
+    uint64_t mapped = 0;  // by rings and devices, each as often as it is shown
+
+    uint64_t total() const { return overlays_and_monitors + gpadls + mapped; }
+  };
+  SharedPages shared_pages() const;
+
+  void Inspect(InspectNode& node);
+
+ private:
+  // GuestMessageHandler.
+  bool OnGuestMessage(uint32_t connection_id, std::span<const std::byte> payload) override;
+
+  // ServerActions.
+  void PostMessage(MessageTarget target, std::span<const std::byte> message) override;
+  void SetUpConnection(const ConnectionSetup& setup) override;
+  void TearDownConnection() override { partition_.monitor_pages().Unmap(); }
+  void OpenChannel(ChannelId id, const OpenRequest& request) override;
+  void CloseChannel(ChannelId id) override;
+  void CreateGpadl(ChannelId id, const GpadlInfo& gpadl) override;
+  void TearDownGpadl(ChannelId id, uint32_t handle) override;
+  void Retarget(ChannelId id, uint32_t vp) override;
+
+  VspHost* Route(ChannelId id);
+
+  const uint32_t unfetched_messages_max_;
+  EmbeddedPartition partition_;
+  MappedPages mapped_;
+  VmbusServer server_;
+  std::map<ChannelId, VspHost*> routes_;
+  std::map<DeviceId, std::unique_ptr<VspHost>> devices_;
+  uint32_t next_device_ = 1;
+  Event reset_;
+  uint64_t guest_resets_ = 0;
+  uint64_t messages_lost_ = 0;  // to the guest: its queue was full
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_EMBEDDED_HOST_H_

@@ -1,0 +1,95 @@
+// One device of the embedded host: its VSP, the channels that are offered for it and what the guest opened and
+// shared on them. Source: protocol 02 sections 4.2, 5.2 to 5.4 and 15 (steps 11 to 16).
+//
+//   VspHost device(echo_class, instance_id, services);
+//   VMBUSKIT_RETURN_IF_ERROR(device.Start(create));         // makes the VSP, offers the primary channel
+//   device.OpenChannel(id, request);                        // as the VMBus server's actions ask
+//   device.Shutdown();                                      // everything closed, unmapped and rescinded
+//
+// Thread safety: the host executor. Not to be shut down from inside a call to its VSP.
+#ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_HOST_H_
+#define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_HOST_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "framework/base/guid.h"
+#include "framework/observe/inspect.h"
+#include "transports/embedded_host/embedded_partition.h"
+#include "transports/embedded_host/host_channel.h"
+#include "transports/embedded_host/mapped_pages.h"
+#include "transports/embedded_host/server.h"
+#include "transports/embedded_host/vsp.h"
+
+namespace vmbuskit {
+
+class VspHost;
+
+// What the devices of one host share.
+struct VspHostServices {
+  EmbeddedPartition& partition;
+  VmbusServer& server;
+  MappedPages& mapped;
+  std::map<ChannelId, VspHost*>& routes;  // kept up to date by the devices
+};
+
+class VspHost final : public VspContext {
+ public:
+  using Factory = absl::FunctionRef<std::unique_ptr<Vsp>(VspContext& context)>;
+
+  VspHost(const VspClass& vsp_class, const Guid& instance_id, const VspHostServices& services);
+  ~VspHost() override;
+
+  absl::Status Start(Factory create);
+  // Stops the device: sub-channels first, every ring and GPADL let go of, then RESCIND.
+  void Shutdown();
+
+  Vsp& vsp() { return *vsp_; }
+  const Guid& instance_id() const { return instance_id_; }
+
+  // ---- VspContext.
+  Executor& executor() override { return services_.partition.host_executor(); }
+  GuestMemory& guest_memory() override { return services_.partition.memory(); }
+  absl::StatusOr<Mapping> MapGpadl(uint32_t handle) override;
+  uint32_t OfferSubchannels(uint32_t count) override;
+  uint64_t ReferenceTime() override { return services_.partition.ReferenceTime(); }
+
+  // ---- For the server's actions; `id` is one of this device's.
+  bool OpenChannel(ChannelId id, const OpenRequest& request);
+  void CloseChannel(ChannelId id);
+  void TearDownGpadl(uint32_t handle);
+  bool Retarget(ChannelId id, uint32_t vp);
+
+  void Inspect(InspectNode& node) const;
+
+ private:
+  // A channel that is offered.
+  struct Offered {
+    uint16_t subchannel_index = 0;
+    std::unique_ptr<HostChannel> open;  // null while closed
+  };
+
+  absl::Status Offer(uint16_t subchannel_index);
+  void CloseOpen(Offered& offered);
+  // The VSP lets go of what the guest shared on the channel.
+  void ForgetGpadls(ChannelId id);
+  void RevokeSubchannels();
+  std::string ChannelName(uint16_t subchannel_index) const;
+
+  const VspClass& class_;
+  const Guid instance_id_;
+  const VspHostServices services_;
+  std::unique_ptr<Vsp> vsp_;
+  ChannelId primary_{};
+  std::map<ChannelId, Offered> channels_;
+  uint64_t opens_refused_ = 0;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_HOST_H_
