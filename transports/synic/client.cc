@@ -21,7 +21,7 @@ absl::Status VmbusClient::CheckConnected(const char* command) const {
   return absl::FailedPreconditionError(absl::StrCat(command, ": there is no connection"));
 }
 
-absl::Status VmbusClient::Connect(OperationId operation, const Pages& pages) {
+absl::Status VmbusClient::Connect(OperationId operation, const Pages& pages, uint32_t target_vp) {
   if (state_ != State::kDisconnected) {
     return absl::FailedPreconditionError("Connect: there is a connection already");
   }
@@ -30,6 +30,7 @@ absl::Status VmbusClient::Connect(OperationId operation, const Pages& pages) {
   }
   state_ = State::kConnecting;
   pages_ = pages;
+  target_vp_ = target_vp;
   connect_ = operation;
   next_version_ = 0;
   all_offers_told_ = false;
@@ -47,7 +48,7 @@ void VmbusClient::ProposeNext() {
     proposed_ = version;
     host_holds_pages_ = true;
     const Contact contact{.version = version,
-                          .target_vp = options_.target_vp,
+                          .target_vp = target_vp_,
                           .interrupt_page = pages_.interrupt_page,
                           .sint = options_.sint,
                           .features = options_.features,

@@ -39,7 +39,6 @@ class VmbusClient {
     uint32_t version_min = kVersion2_4;
     uint32_t features = 0;  // asked for from 6.0 on
     Guid client_id = {};    // with kFeatureClientId
-    uint32_t target_vp = 0;
     uint8_t sint = kVmbusSint;
     bool isolated = false;  // stops below 5.2 and takes only hardened classes
     uint32_t gpadls_max = 16 * 1024;
@@ -59,7 +58,7 @@ class VmbusClient {
 
   // ---- Commands ----
   // Ends when a version was accepted; REQUEST_OFFERS is posted by then.
-  absl::Status Connect(OperationId operation, const Pages& pages);
+  absl::Status Connect(OperationId operation, const Pages& pages, uint32_t target_vp = 0);
   absl::StatusOr<uint32_t> CreateGpadl(OperationId operation, uint32_t relid,
                                        std::span<const GpadlRange> ranges);
   absl::Status TearDownGpadl(OperationId operation, uint32_t handle);
@@ -111,6 +110,7 @@ class VmbusClient {
   ClientChannels channels_;
   State state_ = State::kDisconnected;
   Pages pages_;
+  uint32_t target_vp_ = 0;  // where messages are to come
   bool host_holds_pages_ = false;
   bool all_offers_told_ = false;
   size_t next_version_ = 0;  // into kVersionsNewestFirst

@@ -133,7 +133,11 @@ void ClientGpadls::OnConnectionEnd(const absl::Status& reason, bool pages_return
     Gpadl& gpadl = entry.second;
     switch (gpadl.state) {
       case State::kCreating:
-        link_.actions.Finish(gpadl.operation, reason);
+        link_.actions.Finish(gpadl.operation,
+                             pages_returned ? reason
+                                            : absl::DeadlineExceededError(absl::StrFormat(
+                                                  "%s: the host may use the pages of GPADL 0x%x",
+                                                  reason.message(), entry.first)));
         return true;
       case State::kCreated:
         gpadl.state = pages_returned ? State::kReturned : State::kLost;
