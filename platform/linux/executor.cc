@@ -75,8 +75,7 @@ Instant LinuxExecutor::Now() const {
 }
 
 bool LinuxExecutor::Post(Callback call) {
-  if (!posts_.bounded_push(call)) return false;
-  posts_in_.fetch_add(1, std::memory_order_seq_cst);
+  if (!posts_.Push(call)) return false;
   Wake();
   return true;
 }
@@ -149,8 +148,7 @@ bool LinuxExecutor::Sleep() {
 }
 
 bool LinuxExecutor::HasPending() const {
-  return !signalled_.empty() || ready_first_ != nullptr ||
-         posts_in_.load(std::memory_order_seq_cst) != posts_out_ ||
+  return !signalled_.empty() || ready_first_ != nullptr || !posts_.empty() ||
          stop_.load(std::memory_order_seq_cst) ||
          mode_.load(std::memory_order_seq_cst) != Mode::kSleep;
 }
@@ -189,11 +187,10 @@ size_t LinuxExecutor::RunEvents() {
 }
 
 size_t LinuxExecutor::RunPosts() {
-  const uint64_t pending = posts_in_.load(std::memory_order_acquire) - posts_out_;
+  const size_t pending = posts_.size();
   size_t ran = 0;
   Callback call;
-  while (ran < pending && posts_.pop(call)) {
-    ++posts_out_;
+  while (ran < pending && posts_.Pop(call)) {
     ++ran;
     call();
   }

@@ -16,7 +16,6 @@
 #define VMBUSKIT_PLATFORM_LINUX_EXECUTOR_H_
 
 #include <atomic>
-#include <boost/lockfree/queue.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -26,6 +25,7 @@
 #include "platform/executor.h"
 #include "platform/linux/epoll_set.h"
 #include "platform/linux/event_stack.h"
+#include "platform/linux/post_queue.h"
 #include "platform/linux/relaxed_counter.h"
 #include "platform/poller_list.h"
 #include "platform/time.h"
@@ -118,9 +118,7 @@ class LinuxExecutor final : public Executor {
   std::atomic<bool> sleeping_ = false;
 
   EventStack signalled_;
-  boost::lockfree::queue<Callback> posts_;
-  std::atomic<uint64_t> posts_in_ = 0;  // completed pushes
-  uint64_t posts_out_ = 0;
+  PostQueue posts_;
 
   // Taken from signalled_, in the order to run.
   Event* ready_first_ = nullptr;
