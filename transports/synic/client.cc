@@ -230,7 +230,7 @@ absl::Status VmbusClient::TearDownGpadl(OperationId operation, uint32_t handle) 
   return started;
 }
 
-absl::Status VmbusClient::Open(OperationId operation, const OpenRequest& request) {
+absl::Status VmbusClient::Open(OperationId operation, const ClientOpen& request) {
   VMBUSKIT_RETURN_IF_ERROR(CheckConnected("Open"));
   return channels_.Open(operation, request);
 }

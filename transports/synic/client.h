@@ -62,7 +62,7 @@ class VmbusClient {
   absl::StatusOr<uint32_t> CreateGpadl(OperationId operation, uint32_t relid,
                                        std::span<const GpadlRange> ranges);
   absl::Status TearDownGpadl(OperationId operation, uint32_t handle);
-  absl::Status Open(OperationId operation, const OpenRequest& request);
+  absl::Status Open(OperationId operation, const ClientOpen& request);
   absl::Status Close(uint32_t relid);
   absl::Status Modify(OperationId operation, uint32_t relid, uint32_t target_vp);
   absl::Status Release(uint32_t relid);

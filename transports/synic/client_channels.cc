@@ -119,7 +119,7 @@ bool ClientChannels::IsRescinded(uint32_t relid) const {
   return entry == nullptr || entry->rescinded;
 }
 
-absl::Status ClientChannels::Open(OperationId operation, const OpenRequest& request) {
+absl::Status ClientChannels::Open(OperationId operation, const ClientOpen& request) {
   VMBUSKIT_RETURN_IF_ERROR(CheckUsable(request.relid));
   Entry& entry = *Find(request.relid);
   if (entry.state != State::kOffered) {

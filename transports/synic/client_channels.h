@@ -26,7 +26,7 @@
 
 namespace vmbuskit {
 
-struct OpenRequest {
+struct ClientOpen {
   uint32_t relid = 0;
   uint32_t ring_gpadl = 0;
   uint32_t target_vp = 0;
@@ -46,7 +46,7 @@ class ClientChannels {
   void OnModifyResponse(const ModifyChannelResponseMessage& message);
   void OnConnectionEnd(const absl::Status& reason);
 
-  absl::Status Open(OperationId operation, const OpenRequest& request);
+  absl::Status Open(OperationId operation, const ClientOpen& request);
   // Afterwards the ring's GPADL may be torn down; no answer exists.
   absl::Status Close(uint32_t relid);
   // Below 5.3 it ends at once, and the old VP may be interrupted for ever.

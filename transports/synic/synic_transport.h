@@ -131,7 +131,7 @@ class SynicTransport final : public BusTransport,
 
   Task<absl::StatusOr<uint32_t>> ShareRange(uint32_t relid, GpadlRange range);
   Task<absl::Status> TakeBack(uint32_t relid, uint32_t handle);
-  Task<absl::Status> OpenPort(PortPointer port, OpenRequest request);
+  Task<absl::Status> OpenPort(PortPointer port, ClientOpen request);
   Task<void> AddTarget(PortPointer port, uint32_t vp);
   Task<void> DestroyChannel(PortPointer port, std::unique_ptr<Channel> channel);
   Task<absl::Status> FreeRings(PortPointer port);

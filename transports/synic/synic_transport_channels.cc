@@ -117,7 +117,7 @@ Task<absl::StatusOr<std::unique_ptr<Channel>>> SynicTransport::Open(OpenParamete
   co_return absl::Status(status.code(), absl::StrCat(status.message(), "; ", freed.message()));
 }
 
-Task<absl::Status> SynicTransport::OpenPort(PortPointer port, OpenRequest request) {
+Task<absl::Status> SynicTransport::OpenPort(PortPointer port, ClientOpen request) {
   const uint32_t vp = request.target_vp;
   request.target_vp = synics_[vp]->vp_index();
   {
