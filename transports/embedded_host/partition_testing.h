@@ -43,7 +43,8 @@ inline std::optional<FetchedMessage> FetchMessage(SynicMessage& slot) {
   std::atomic_ref type(slot.type);
   const uint32_t seen = type.load(std::memory_order_acquire);
   if (seen == kMessageTypeNone) return std::nullopt;
-  FetchedMessage message{.type = seen};
+  FetchedMessage message;
+  message.type = seen;
   message.payload.assign(slot.payload.begin(), slot.payload.begin() + slot.payload_size);
   uint32_t expected = seen;
   type.compare_exchange_strong(expected, kMessageTypeNone);
@@ -112,7 +113,9 @@ class PartitionTest : public ::testing::Test {
   // Takes the message out of the slot, with an EOM if the host asks for one, and lets the host act.
   std::optional<FetchedMessage> Fetch(uint32_t vp, uint32_t sint = kVmbusSint) {
     std::optional<FetchedMessage> message = FetchMessage(Slot(vp, sint));
-    if (message && message->pending) EXPECT_TRUE(Write(vp, kRegEom, 0).ok());
+    if (message && message->pending) {
+      EXPECT_TRUE(Write(vp, kRegEom, 0).ok());
+    }
     Run();
     return message;
   }
