@@ -46,6 +46,11 @@ inline std::atomic_ref<uint32_t> RingWord(uint32_t& word) {
   return std::atomic_ref<uint32_t>(word);
 }
 
+// A word of a descriptor in the data area, which is 8-aligned.
+inline std::atomic_ref<uint64_t> RingQword(std::byte* at) {
+  return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(at));
+}
+
 // Bytes from index `from` on to index `to`; both below `data_bytes`.
 constexpr uint32_t RingDistance(uint32_t from, uint32_t to, uint32_t data_bytes) {
   return to >= from ? to - from : data_bytes - (from - to);

@@ -8,10 +8,12 @@ RingReader::RingReader(const RingMemory& memory, const Options& options)
     : words_(memory.words()),
       data_(memory.data),
       data_bytes_(memory.data_bytes),
-      max_length_(std::clamp<uint32_t>(options.max_packet_bytes, sizeof(PacketDescriptor),
-                                       memory.data_bytes - 8 - kPacketTrailerBytes)),
+      index_limit_(memory.data_bytes),
+      max_body_(std::clamp<uint32_t>(options.max_packet_bytes, sizeof(PacketDescriptor),
+                                     memory.data_bytes - 8 - kPacketTrailerBytes) -
+                sizeof(PacketDescriptor)),
       guest_end_(options.guest_end),
-      copy_(std::make_unique<std::byte[]>(max_length_)) {
+      copy_(std::make_unique<std::byte[]>(max_body_)) {
   assert(data_bytes_ >= kRingPageBytes && data_bytes_ % kRingPageBytes == 0);
   Mask();
   const uint32_t read_index = RingWord(words_.read_index).load(std::memory_order_relaxed);
@@ -24,27 +26,17 @@ RingReader::RingReader(const RingMemory& memory, const Options& options)
 
 ReadResult RingReader::Fail(const char* field, uint64_t value, const char* rule) {
   if (!violation_) violation_ = {field, value, rule};
+  known_ -= available_;  // what was consumed can still be committed
   available_ = 0;
+  index_limit_ = 0;
   return ReadResult::kCorrupt;
 }
 
-ReadResult RingReader::Refresh() {
-  if (violation_) return ReadResult::kCorrupt;
-  // Sequentially consistent for Unmask and Commit; costs nothing more than acquire on x86 and
-  // arm64.
-  const uint32_t write_index = RingWord(words_.write_index).load(std::memory_order_seq_cst);
-  if (!IsRingIndex(write_index, data_bytes_)) {
-    return Fail("write_index", write_index, "must be a multiple of 8 inside the ring");
-  }
-  // Seen from the published read index, where the producer's space ends, what is readable only
-  // grows.
-  const uint32_t unpublished = RingDistance(committed_, position_, data_bytes_);
-  const uint32_t readable = RingDistance(committed_, write_index, data_bytes_);
-  if (readable < unpublished + available_) {
-    return Fail("write_index", write_index, "must not move back");
-  }
-  available_ = readable - unpublished;
-  return available_ != 0 ? ReadResult::kPacket : ReadResult::kEmpty;
+bool RingReader::RejectWriteIndex(uint32_t write_index) {
+  Fail("write_index", write_index,
+       IsRingIndex(write_index, data_bytes_) ? "must not move back"
+                                             : "must be a multiple of 8 inside the ring");
+  return false;
 }
 
 ReadResult RingReader::Reject(Head head) {
@@ -56,7 +48,8 @@ ReadResult RingReader::Reject(Head head) {
   if (length + kPacketTrailerBytes > available_) {
     return Fail("len8", length / 8, "must not reach past the write index");
   }
-  if (length > max_length_) return Fail("len8", length / 8, "above the channel's largest packet");
+  if (length - sizeof(PacketDescriptor) > max_body_)
+    return Fail("len8", length / 8, "above the channel's largest packet");
   if (head.offset() < sizeof(PacketDescriptor)) {
     return Fail("offset8", head.offset() / 8, "must be at least 2");
   }
@@ -72,10 +65,9 @@ ReadResult RingReader::Reject(Head head) {
 }
 
 bool RingReader::CrossedPending(uint32_t consumed, uint32_t pending) {
-  if (violation_) return false;
   const uint32_t features = RingWord(words_.feature_bits).load(std::memory_order_relaxed);
   if (guest_end_ && (features & kRingFeaturePendingSend) == 0) return false;
-  if (Refresh() == ReadResult::kCorrupt) return false;
+  if (!Refresh()) return false;
   const uint32_t new_free = data_bytes_ - available_;
   const uint32_t old_free = new_free - std::min(consumed, new_free);
   return old_free <= pending && new_free > pending;
@@ -84,7 +76,7 @@ bool RingReader::CrossedPending(uint32_t consumed, uint32_t pending) {
 bool RingReader::Unmask() {
   assert(position_ == committed_);
   RingWord(words_.interrupt_mask).store(0, std::memory_order_seq_cst);
-  return Refresh() != ReadResult::kEmpty;
+  return !Refresh() || available_ != 0;
 }
 
 }  // namespace vmbuskit

@@ -9,37 +9,37 @@
 #ifndef VMBUSKIT_FRAMEWORK_CHANNEL_RING_TESTING_H_
 #define VMBUSKIT_FRAMEWORK_CHANNEL_RING_TESTING_H_
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
+#include <numeric>
 #include <span>
 #include <vector>
 
 #include "framework/channel/ring_memory.h"
+#include "platform/linux/memfd_memory.h"
+#include "platform/memory.h"
 
 namespace vmbuskit {
 
 class TestRing {
  public:
   explicit TestRing(uint32_t data_bytes, uint32_t start_index = 0) {
-    const size_t file_bytes = size_t{kRingPageBytes} + data_bytes;
-    bytes_ = file_bytes + data_bytes;
-    const int file = memfd_create("ring", MFD_CLOEXEC);
-    void* const space = mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (file < 0 || ftruncate(file, static_cast<off_t>(file_bytes)) != 0 || space == MAP_FAILED) {
-      std::abort();
-    }
-    start_ = static_cast<std::byte*>(space);
-    Show(file, start_, file_bytes, 0);
-    Show(file, start_ + file_bytes, data_bytes, kRingPageBytes);
-    close(file);
-    memory_ = {start_, start_ + kRingPageBytes, data_bytes};
+    const uint32_t data_pages = data_bytes / kPageSize;
+    std::vector<Pfn> pages(1 + 2 * data_pages);
+    std::iota(pages.begin(), pages.begin() + 1 + data_pages, Pfn{0});
+    std::iota(pages.begin() + 1 + data_pages, pages.end(), Pfn{1});
+    auto guest_memory = MemfdMemory::Create({.page_count = 1 + data_pages});
+    if (!guest_memory.ok()) std::abort();
+    guest_memory_ = *std::move(guest_memory);
+    auto mapping = guest_memory_->Map(pages);
+    if (!mapping.ok()) std::abort();
+    mapping_ = *std::move(mapping);
+    std::byte* const start = mapping_.bytes().data();
+    memory_ = {start, start + kPageSize, data_bytes};
     words().write_index = words().read_index = start_index;
   }
-  ~TestRing() { munmap(start_, bytes_); }
   TestRing(const TestRing&) = delete;
   TestRing& operator=(const TestRing&) = delete;
 
@@ -64,15 +64,8 @@ class TestRing {
   }
 
  private:
-  static void Show(int file, std::byte* where, size_t bytes, off_t offset) {
-    if (mmap(where, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, offset) ==
-        MAP_FAILED) {
-      std::abort();
-    }
-  }
-
-  std::byte* start_ = nullptr;
-  size_t bytes_ = 0;
+  std::unique_ptr<MemfdMemory> guest_memory_;
+  Mapping mapping_;
   RingMemory memory_;
 };
 

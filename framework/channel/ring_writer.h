@@ -85,50 +85,53 @@ class RingWriter {
   RingViolation violation_;
 };
 
-inline AppendResult RingWriter::Append(const OutgoingPacket& packet) {
+inline __attribute__((always_inline)) AppendResult
+RingWriter::Append(const OutgoingPacket& packet) {
   assert(packet.extension.size() % 8 == 0);
   const size_t total = RingBytes(packet);
   if (total > room_) [[unlikely]] {
     if (const AppendResult result = MakeRoom(total); result != AppendResult::kOk) return result;
   }
-  std::byte* const start = data_ + position_;  // whole in one piece: the data area is mapped twice
-  const size_t header = sizeof(PacketDescriptor) + packet.extension.size();
-  const size_t length = total - kPacketTrailerBytes;
-  // Last word and trailer first: the padding becomes zero, the rest of the word is overwritten
-  // below.
-  const uint64_t end[2] = {0, uint64_t{position_} << 32};
-  std::memcpy(start + length - 8, end, sizeof end);
-  const uint64_t descriptor[2] = {static_cast<uint64_t>(packet.type) | uint64_t{header / 8} << 16 |
-                                      uint64_t{length / 8} << 32 |
-                                      static_cast<uint64_t>(packet.completion_requested) << 48,
-                                  packet.transaction_id};
-  static_assert(kPacketFlagCompletionRequested == 1);
-  std::memcpy(start, descriptor, sizeof descriptor);
-  if (!packet.extension.empty()) [[unlikely]] {
-    std::memcpy(start + sizeof descriptor, packet.extension.data(), packet.extension.size());
-  }
-  std::byte* const payload = start + header;
-  CopyBytes(payload, packet.payload.data(), packet.payload.size());
-  if (!packet.payload_tail.empty()) [[unlikely]] {
-    std::memcpy(payload + packet.payload.size(), packet.payload_tail.data(),
-                packet.payload_tail.size());
-  }
-  uint32_t next = position_ + static_cast<uint32_t>(total);
+  const uint32_t position = position_;
+  std::byte* const start = data_ + position;  // whole in one piece: the data area is mapped twice
+  uint32_t next = position + static_cast<uint32_t>(total);
   if (next >= data_bytes_) next -= data_bytes_;
   position_ = next;
   room_ -= static_cast<uint32_t>(total);
+
+  const size_t header = sizeof(PacketDescriptor) + packet.extension.size();
+  const size_t length = total - kPacketTrailerBytes;
+  // Last word and trailer first: the padding becomes zero, the rest of the word is overwritten below.
+  const uint64_t end[2] = {0, uint64_t{position} << 32};
+  std::memcpy(start + length - 8, end, sizeof end);
+  static_assert(kPacketFlagCompletionRequested == 1);
+  const uint64_t descriptor[2] = {static_cast<uint64_t>(packet.type) | uint64_t{header} << 13 |
+                                      uint64_t{length} << 29 |
+                                      static_cast<uint64_t>(packet.completion_requested) << 48,
+                                  packet.transaction_id};
+  std::memcpy(start, descriptor, sizeof descriptor);
+  std::byte* const payload = start + header;
+  CopyBytes(payload, packet.payload.data(), packet.payload.size());
+  if (!packet.extension.empty()) {
+    CopyBytes(start + sizeof descriptor, packet.extension.data(), packet.extension.size());
+  }
+  if (!packet.payload_tail.empty()) {
+    CopyBytes(payload + packet.payload.size(), packet.payload_tail.data(),
+              packet.payload_tail.size());
+  }
   return AppendResult::kOk;
 }
 
 inline bool RingWriter::Publish() {
   const uint32_t before = published_;
-  if (position_ == before) return false;
-  published_ = position_;
-  // Sequentially consistent: the store must not pass the loads below, or both sides sleep
-  // (section 7.3).
-  RingWord(words_.write_index).store(position_, std::memory_order_seq_cst);
-  if (RingWord(words_.interrupt_mask).load(std::memory_order_seq_cst) != 0) return false;
-  return RingWord(words_.read_index).load(std::memory_order_seq_cst) == before;
+  const uint32_t now = position_;
+  if (now == before) return false;
+  RingControl& words = words_;
+  published_ = now;
+  // Sequentially consistent: the store must not pass the loads below, or both sides sleep (section 7.3).
+  RingWord(words.write_index).store(now, std::memory_order_seq_cst);
+  if (RingWord(words.interrupt_mask).load(std::memory_order_seq_cst) != 0) return false;
+  return RingWord(words.read_index).load(std::memory_order_seq_cst) == before;
 }
 
 }  // namespace vmbuskit
