@@ -108,6 +108,20 @@ TEST_F(FlowTest, WhileTheReaderIsBusyNobodySignals) {
   EXPECT_EQ(pair.host().counters().wakeups, 1u);
 }
 
+TEST_F(FlowTest, APacketBetweenTheLastReadAndTheUnmaskIsFoundByTheRecheck) {
+  bool more = true;
+  host.on_drained = [&](Channel&) {
+    if (more) GuestSends(1);  // the host still masks, so there is no signal
+    more = false;
+  };
+  Start();
+  GuestSends(1);
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(host.packet_count, 2u);
+  EXPECT_EQ(host.drained, 2u);
+  EXPECT_EQ(pair.to_host().TakeRaised(), 1u);
+}
+
 TEST_F(FlowTest, SpuriousAndDuplicateInterruptsChangeNothing) {
   pair.to_host().set_duplicate(true);
   Start();
@@ -273,6 +287,48 @@ TEST_F(SmallRings, ARequestThatFoundNoSpaceTookNoSlot) {
             SendResult::kFull);
   EXPECT_EQ(pair.guest().requests_outstanding(), 0u);
   EXPECT_EQ(pair.guest().requests().counters().added, 0u);
+}
+
+// A host that frees space between a guest's look at it and the guest's request to be told: the test
+// plays that host, and no signal comes.
+class SpaceSeenInPassing : public testing::Test {
+ protected:
+  SpaceSeenInPassing() {
+    pair.guest().Start(guest);
+    EXPECT_TRUE(pair.Run());
+    for (SendResult result = SendResult::kOk; result == SendResult::kOk;) result = Send(1000);
+    EXPECT_EQ(pair.up().words().pending_send_sz, 1024u);
+  }
+  SendResult Send(size_t bytes) {
+    return pair.guest().Send({.payload = TextBytes(std::string(bytes, 's'))});
+  }
+
+  RecordingHandler guest;
+  ChannelPair pair{{.up_bytes = 4096, .with_host = false}};
+};
+
+TEST_F(SpaceSeenInPassing, ByASmallerPacketThatFits) {
+  pair.up().words().read_index = 1024;
+  EXPECT_EQ(Send(8), SendResult::kOk);  // fits into what was free before: no look
+  EXPECT_EQ(Send(1000), SendResult::kOk);
+  EXPECT_EQ(pair.up().words().pending_send_sz, 0u);
+  ASSERT_TRUE(pair.Run());
+  // Taken by ourselves meanwhile, so it is asked for again and comes with the next space.
+  EXPECT_EQ(guest.writable, 0u);
+  EXPECT_EQ(pair.up().words().pending_send_sz, 1024u);
+  pair.up().words().read_index = 3072;
+  EXPECT_EQ(Send(8), SendResult::kOk);
+  EXPECT_EQ(Send(1000), SendResult::kOk);
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(guest.writable, 1u);
+}
+
+TEST_F(SpaceSeenInPassing, ByALargerPacketThatDoesNotFit) {
+  pair.up().words().read_index = 1024;
+  EXPECT_EQ(Send(3000), SendResult::kFull);
+  EXPECT_EQ(pair.up().words().pending_send_sz, 0u);
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(guest.writable, 1u);
 }
 
 // Sends `count` numbered packets of varying size as space allows, and checks those that come.

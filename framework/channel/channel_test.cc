@@ -213,6 +213,17 @@ TEST_F(ChannelTest, WhatWasSentBeforeCloseStillArrives) {
   EXPECT_EQ(host.packets[0].payload, "goodbye.");
 }
 
+TEST_F(ChannelTest, AnAnswerSentJustBeforeClosingInOnPacketStillArrives) {
+  host.on_packet = [](Channel& channel, const Packet& packet) {
+    EXPECT_EQ(channel.Complete(packet.transaction_id, {}), SendResult::kOk);
+    channel.Close(absl::CancelledError("last answer given"));
+  };
+  Start();
+  ASSERT_EQ(Ask(requests[0]), SendResult::kOk);
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(requests[0].ends, std::vector{RequestEnd::kCompleted});
+}
+
 TEST_F(ChannelTest, PacketsThatCanNeverFitAreTooBig) {
   Start();
   const std::string big(4608 - 16 + 1, 'x');  // above max_packet_bytes with its descriptor

@@ -17,7 +17,6 @@ void WritableWait::await_suspend(std::coroutine_handle<> coroutine) {
 
 absl::Status WritableWait::await_resume() {
   if (!waiter_.timed_out()) return result_;
-  unlink();
   return waiter_.DeadlineError(absl::StrCat("space on ", channel_.name()));
 }
 
