@@ -20,13 +20,28 @@ absl::Status MonitorPages::Map(Gpa parent_to_child, Gpa child_to_parent) {
     found = reinterpret_cast<MonitorPage*>(page->data());
   }
   child_to_parent_ = found;
-  poller_.Start();
+  StartOrStopPolling();
   return absl::OkStatus();
 }
 
 void MonitorPages::Unmap() {
-  poller_.Stop();
   child_to_parent_ = nullptr;
+  StartOrStopPolling();
+}
+
+void MonitorPages::Connect(uint8_t monitor_id, Event* target) {
+  if (targets_[monitor_id] != nullptr) --connected_;
+  if (target != nullptr) ++connected_;
+  targets_[monitor_id] = target;
+  StartOrStopPolling();
+}
+
+void MonitorPages::StartOrStopPolling() {
+  if (mapped() && connected_ > 0) {
+    poller_.Start();
+  } else {
+    poller_.Stop();
+  }
 }
 
 void MonitorPages::Poll() {

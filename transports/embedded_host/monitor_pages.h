@@ -34,9 +34,9 @@ class MonitorPages {
   // Guest pages that the host may touch now: none or both.
   uint32_t pages() const { return mapped() ? 2 : 0; }
 
-  // `target` null takes the connection out. `monitor_id` < 128.
-  void Connect(uint8_t monitor_id, Event* target) { targets_[monitor_id] = target; }
-  void DisconnectAll() { targets_.fill(nullptr); }
+  // `target` null takes the connection out. `monitor_id` < 128. Without any target nothing is polled, so that a
+  // host without monitored channels sleeps.
+  void Connect(uint8_t monitor_id, Event* target);
 
   // One scan; the poller's work.
   void Poll();
@@ -46,10 +46,13 @@ class MonitorPages {
   uint64_t unconnected() const { return unconnected_; }
 
  private:
+  void StartOrStopPolling();
+
   GuestMemory& memory_;
   Poller poller_;
   MonitorPage* child_to_parent_ = nullptr;
   std::array<Event*, kMonitorCount> targets_{};
+  uint32_t connected_ = 0;  // of these, not null
   uint64_t signals_ = 0;
   uint64_t unconnected_ = 0;  // bits without a target
 };

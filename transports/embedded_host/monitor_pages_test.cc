@@ -107,6 +107,22 @@ TEST_F(MonitorPagesTest, ADisconnectedTargetGetsNothing) {
   EXPECT_EQ(first_.signals, 0);
 }
 
+TEST_F(MonitorPagesTest, IsPolledOnlyWhileThereIsATarget) {
+  ASSERT_TRUE(monitors_.Map(kParentToChild, kChildToParent).ok());
+  Set(0);
+  ASSERT_TRUE(sim_.RunFor(std::chrono::milliseconds(1)).ok());
+  EXPECT_EQ(page().trigger_group[0].pending, 1u);
+  EXPECT_EQ(monitors_.unconnected(), 0u);
+  monitors_.Connect(0, &first_.event);
+  ASSERT_TRUE(sim_.RunFor(std::chrono::milliseconds(1)).ok());
+  EXPECT_EQ(first_.signals, 1);
+  monitors_.Connect(0, &last_.event);
+  monitors_.Connect(0, nullptr);
+  Set(0);
+  ASSERT_TRUE(sim_.RunFor(std::chrono::milliseconds(1)).ok());
+  EXPECT_EQ(page().trigger_group[0].pending, 1u);
+}
+
 constexpr Instant At(int milliseconds) { return Instant(std::chrono::milliseconds(milliseconds)); }
 
 TEST(SignalThrottle, OnlyCountsByDefault) {
