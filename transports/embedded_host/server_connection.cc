@@ -113,9 +113,7 @@ void VmbusServer::OnConnectionSetUp(bool ok) {
   }
   set_up_ = ok;
   if (reset_pending_ || next_contact_.has_value()) {
-    reset_pending_ = false;
-    state_ = State::kDisconnecting;
-    MaybeFinishDisconnect();
+    StartDisconnect(/*keep_reserved=*/!std::exchange(reset_pending_, false));
     return;
   }
   const ContactRequest request{.contact = {.version = connection_.version},
