@@ -68,7 +68,7 @@ struct PartitionOptions {
   MaskedEvents masked_events = MaskedEvents::kLose;
   PeriodicReading periodic = PeriodicReading::kFromDelivery;
   Duration monitor_period = std::chrono::microseconds(100);
-  ThrottleOptions throttle;
+  ThrottleOptions throttle = {};
 };
 
 }  // namespace vmbuskit
