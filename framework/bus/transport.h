@@ -35,6 +35,10 @@ class BusListener {
 };
 
 struct OpenParameters {
+  // Not an aggregate: g++ 12 copies an aggregate that is brace-initialised inside a co_await bit by bit, strings
+  // included. Fill in a variable and pass that.
+  OpenParameters() = default;
+
   uint32_t relid = 0;
   uint32_t send_ring_bytes =
       64 * 1024;  // data bytes, a multiple of 4096; the control page comes on top
