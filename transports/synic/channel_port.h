@@ -58,8 +58,8 @@ class ChannelPort {
   // For the transport, on the bus executor.
   Channel* channel = nullptr;
   uint32_t gpadl = 0;
-  bool gone = false;       // of a connection that ended
-  bool abandoned = false;  // its open was given up: the host may still use the rings
+  bool gone = false;              // of a connection that ended
+  bool abandoned = false;         // its open was given up: the host may still use the rings
   std::set<uint32_t> target_vps;  // whose dispatch tables name it
 
  private:
