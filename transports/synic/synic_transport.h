@@ -47,15 +47,15 @@ class SynicTransport final : public BusTransport,
                              private HypercallPoster::Listener {
  public:
   struct Options {
-    VmbusClient::Options client;  // target VP and SINT are filled in
-    HypercallPoster::Options poster;
-    SynicVp::Options synic;
+    VmbusClient::Options client = {};  // target VP and SINT are filled in
+    HypercallPoster::Options poster = {};
+    SynicVp::Options synic = {};
     uint64_t guest_os_id = OpenSourceGuestOsId(/*os_type=*/1, 0, 0x060100, 0);
     Duration deadline = kDefaultDeadline;  // of every answer
     bool monitor_pages = true;             // false: every signal is a hypercall
     // Crash path: how often the slots are looked at, and how to wait between two looks (10 ms by rights; null: not).
     uint32_t crash_polls_max = 10'000;
-    Callback crash_pause;
+    Callback crash_pause = {};
   };
 
   // One executor per virtual processor, in order.
