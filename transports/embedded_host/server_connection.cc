@@ -249,12 +249,12 @@ void VmbusServer::DropChannel(ServerChannel& channel, bool keep_reserved) {
 
 bool VmbusServer::IsDrained() const {
   if (setup_outstanding_) return false;
-  for (const auto& [id, channel] : channels_.all()) {
-    if (channel.HoldsRings() && !channel.IsReservedOpen()) return false;
-  }
   for (const auto& [key, entry] : gpadls_.all()) {
     const auto channel = channels_.all().find(key.first);
     if (channel == channels_.all().end() || !channel->second.IsReservedOpen()) return false;
+  }
+  for (const auto& [id, channel] : channels_.all()) {
+    if (channel.HoldsRings() && !channel.IsReservedOpen()) return false;
   }
   return true;
 }
