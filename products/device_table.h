@@ -9,6 +9,9 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
+
+#include "framework/bus/device_info.h"
 
 namespace vmbuskit {
 
@@ -19,23 +22,25 @@ struct DeviceRow {
   std::string state;
   std::string versions;
   uint32_t channels = 0;
-  uint32_t cpu = 0;
+  std::vector<uint32_t> cpus;  // of the channels, primary first
   uint64_t packets_in = 0;
   uint64_t packets_out = 0;
-  std::string error;  // why the device failed; empty otherwise
+  std::string status;  // why it is in this state; empty when there is nothing to say
 
   // Runs, has agreed on versions, and has had packets both ways.
   bool HasRun() const;
 };
 
-// A line of titles, a line per device, and after it a line for each device that has an error.
+std::vector<DeviceRow> DeviceRows(std::span<const DeviceInfo> devices);
+
+// A line of titles, a line per device (IN and OUT count packets), and below a line for each device whose state needs a word.
 std::string DeviceTable(std::span<const DeviceRow> rows);
 
 // What of the table changes only when something happens: all but the counters.
 std::string DeviceGist(std::span<const DeviceRow> rows);
 
-// Empty when every device has run and there is at least one; else which one has not, and what it lacks:
-// "echo 6563686f-...: no packets from the host yet (state Running)".
+// Empty when every device that is there has run, and there is at least one; else which one has not, and what it
+// lacks: "echo 6563686f-... has had no packet from the host (state running)".
 std::string WhatHasNotRun(std::span<const DeviceRow> rows);
 
 }  // namespace vmbuskit

@@ -34,7 +34,7 @@ std::string LiveView::Redraw(std::string_view text) {
     const size_t end = std::min(text.find('\n'), text.size());
     out += text.substr(0, std::min(end, options_.columns));
     out += kClearToEndOfLine;
-    out += "\r\n";
+    out += "\n";
     text.remove_prefix(std::min(end + 1, text.size()));
     ++lines_shown_;
   }

@@ -32,6 +32,8 @@ class LiveView {
   // The window has a new size.
   void Resize(size_t columns, size_t rows);
 
+  bool terminal() const { return options_.terminal; }
+
  private:
   std::string Redraw(std::string_view text);
 

@@ -35,16 +35,16 @@ TEST(TextTable, DefusesControlCharacters) {
 
 TEST(LiveView, OverwritesInPlaceOnATerminal) {
   LiveView view({.terminal = true, .columns = 80, .rows = 24});
-  EXPECT_EQ(view.Update("one\ntwo\n"), "\rone\x1b[K\r\ntwo\x1b[K\r\n\x1b[J");
-  EXPECT_EQ(view.Update("three\n"), "\x1b[2A\rthree\x1b[K\r\n\x1b[J");
-  EXPECT_EQ(view.Update("three\n"), "\x1b[1A\rthree\x1b[K\r\n\x1b[J");
+  EXPECT_EQ(view.Update("one\ntwo\n"), "\rone\x1b[K\ntwo\x1b[K\n\x1b[J");
+  EXPECT_EQ(view.Update("three\n"), "\x1b[2A\rthree\x1b[K\n\x1b[J");
+  EXPECT_EQ(view.Update("three\n"), "\x1b[1A\rthree\x1b[K\n\x1b[J");
 }
 
 TEST(LiveView, CutsLinesAtTheWindowsEdges) {
   LiveView view({.terminal = true, .columns = 4, .rows = 3});
-  EXPECT_EQ(view.Update("123456\n12\nnever\n"), "\r1234\x1b[K\r\n12\x1b[K\r\n\x1b[J");
+  EXPECT_EQ(view.Update("123456\n12\nnever\n"), "\r1234\x1b[K\n12\x1b[K\n\x1b[J");
   view.Resize(2, 1);  // degenerate windows still show a line
-  EXPECT_EQ(view.Update("123456\n"), "\x1b[2A\r12\x1b[K\r\n\x1b[J");
+  EXPECT_EQ(view.Update("123456\n"), "\x1b[2A\r12\x1b[K\n\x1b[J");
 }
 
 TEST(LiveView, PrintsAgainElsewhereOnlyWhenTheGistChanged) {

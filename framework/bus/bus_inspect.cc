@@ -23,7 +23,7 @@ Task<void> Bus::Inspect(InspectNode& node) {
   if (!lost_.ok()) node.Set("lost", ToStd(lost_.message()));
   const uint32_t version = transport_.version();
   node.Set("version", absl::StrCat(version >> 16, ".", version & 0xffff));
-  node.Set("devices", device_count());
+  node.Set("device_count", device_count());
   node.Set("devices_max", options_.devices_max);
   node.Set("offers", offers_);
   node.Set("offers_refused", offers_refused_);

@@ -50,7 +50,7 @@ TEST_P(BusInspectTest, TheTreeAsJson) {
             R"({
   "state": "running",
   "version": "5.3",
-  "devices": 2,
+  "device_count": 2,
   "devices_max": 2047,
   "offers": 2,
   "offers_refused": 0,

@@ -22,7 +22,7 @@ constexpr char kExamples[] =
     "  vmbus demo                    a guest and a host in one process, until Ctrl-C\n"
     "  vmbus demo --once             the same, until every device has run\n"
     "  vmbus ls                      the devices of a running demo\n"
-    "  vmbus inspect host/devices    a part of its inspect tree";
+    "  vmbus inspect guest/devices   a part of its inspect tree";
 
 std::string KnownVersions() {
   std::string text;

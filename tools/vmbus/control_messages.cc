@@ -41,6 +41,16 @@ uint64_t NumberAt(const Json& object, const char* name) {
   return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
 }
 
+std::vector<uint32_t> NumbersAt(const Json& object, const char* name) {
+  std::vector<uint32_t> numbers;
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_array()) return numbers;
+  for (const Json& number : *found) {
+    if (number.is_number_unsigned()) numbers.push_back(number.get<uint32_t>());
+  }
+  return numbers;
+}
+
 // The member `name` of a response, unless the response is an error or malformed.
 absl::StatusOr<Json> Result(std::string_view json, const char* name) {
   const Json response = Parse(json);
@@ -112,10 +122,10 @@ std::string EncodeDevices(std::span<const DeviceRow> rows) {
                    {"state", row.state},
                    {"versions", row.versions},
                    {"channels", row.channels},
-                   {"cpu", row.cpu},
+                   {"cpus", row.cpus},
                    {"packets_in", row.packets_in},
                    {"packets_out", row.packets_out}};
-    if (!row.error.empty()) device["error"] = row.error;
+    if (!row.status.empty()) device["status"] = row.status;
     devices.push_back(std::move(device));
   }
   return Dump({{"devices", std::move(devices)}});
@@ -149,10 +159,10 @@ absl::StatusOr<std::vector<DeviceRow>> ParseDevices(std::string_view json) {
                     .state = StringAt(device, "state"),
                     .versions = StringAt(device, "versions"),
                     .channels = static_cast<uint32_t>(NumberAt(device, "channels")),
-                    .cpu = static_cast<uint32_t>(NumberAt(device, "cpu")),
+                    .cpus = NumbersAt(device, "cpus"),
                     .packets_in = NumberAt(device, "packets_in"),
                     .packets_out = NumberAt(device, "packets_out"),
-                    .error = StringAt(device, "error")});
+                    .status = StringAt(device, "status")});
   }
   return rows;
 }

@@ -12,13 +12,13 @@ DeviceRow Echo() {
   return {.device_class = "echo",
           .instance = "6563686f-0002-4000-8000-766d6275736b",
           .relid = 7,
-          .state = "Running",
+          .state = "running",
           .versions = "2.0",
           .channels = 1,
-          .cpu = 1,
+          .cpus = {1, 0},
           .packets_in = 12,
           .packets_out = 18446744073709551615u,
-          .error = ""};
+          .status = ""};
 }
 
 InspectNode SomeTree() {
@@ -66,12 +66,12 @@ TEST(ControlRequest, ThatNestsDeepIsRefused) {
 
 TEST(Devices, SurviveTheWire) {
   std::vector<DeviceRow> rows = {Echo(), Echo()};
-  rows[1].error = "channel 5: \xff is no UTF-8";
+  rows[1].status = "channel 5: \xff is no UTF-8";
   absl::StatusOr<std::vector<DeviceRow>> parsed = ParseDevices(EncodeDevices(rows));
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   ASSERT_EQ(parsed->size(), 2u);
   EXPECT_EQ(DeviceTable({&(*parsed)[0], 1}), DeviceTable({&rows[0], 1}));
-  EXPECT_EQ((*parsed)[1].error, "channel 5: \xef\xbf\xbd is no UTF-8");
+  EXPECT_EQ((*parsed)[1].status, "channel 5: \xef\xbf\xbd is no UTF-8");
   EXPECT_TRUE(ParseDevices(EncodeDevices({}))->empty());
 }
 
@@ -79,7 +79,7 @@ TEST(Devices, AreOneLineOfJson) {
   const DeviceRow row = Echo();
   EXPECT_EQ(EncodeDevices({&row, 1}),
             R"({"devices":[{"class":"echo","instance":"6563686f-0002-4000-8000-766d6275736b",)"
-            R"("relid":7,"state":"Running","versions":"2.0","channels":1,"cpu":1,)"
+            R"("relid":7,"state":"running","versions":"2.0","channels":1,"cpus":[1,0],)"
             R"("packets_in":12,"packets_out":18446744073709551615}]})");
 }
 
@@ -89,10 +89,11 @@ TEST(Devices, OfAServerThatSaysNonsenseAreAnError) {
   EXPECT_EQ(ParseDevices(R"({"devices":3})").status().message(), "\"devices\" is not an array");
   EXPECT_EQ(ParseDevices(R"({"devices":[3]})").status().message(), "a device is not a JSON object");
   absl::StatusOr<std::vector<DeviceRow>> odd =
-      ParseDevices(R"({"devices":[{"class":3,"relid":"x","packets_in":-1}]})");
+      ParseDevices(R"({"devices":[{"class":3,"relid":"x","packets_in":-1,"cpus":["y",3]}]})");
   ASSERT_TRUE(odd.ok());
   EXPECT_EQ((*odd)[0].device_class, "");
   EXPECT_EQ((*odd)[0].packets_in, 0u);
+  EXPECT_EQ((*odd)[0].cpus, (std::vector<uint32_t>{3}));
 }
 
 TEST(Tree, IsShownAsIndentedText) {
