@@ -144,7 +144,7 @@ class TestDevice final : public Device, public ChannelHandler {
         co_await context_.WaitForSubchannels(plan_.wants_subchannels, std::chrono::seconds(5));
     Note(absl::StrCat(offered, " subs"));
     for (uint16_t index = 1; index <= plan_.wants_subchannels; ++index) {
-      absl::StatusOr<Channel*> opened = co_await context_.OpenSubchannel(index, {});
+      absl::StatusOr<Channel*> opened = co_await context_.OpenSubchannel(index);
       EXPECT_TRUE(context_.executor().IsCurrent());
       if (!opened.ok()) {
         Note(absl::StrCat("sub ", index, " ", absl::StatusCodeToString(opened.status().code())));

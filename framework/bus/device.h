@@ -45,12 +45,15 @@ class DeviceContext {
   virtual uint32_t bus_version() const = 0;
 
   // Opens the primary channel with the ring sizes of the class (or of `override_parameters`, whose relid and
-  // target_vp are filled in). The context owns the channel until CloseChannels.
+  // target_vp are filled in). The context owns the channel until CloseChannels. Parameters are to be named variables
+  // of the caller: g++ 12 copies a braced temporary in a co_await expression wrongly.
   virtual Task<absl::StatusOr<Channel*>> OpenChannel(OpenParameters override_parameters) = 0;
   virtual Task<absl::StatusOr<Channel*>> OpenChannel() = 0;
   // Waits until `count` sub-channels were offered or the deadline passed; how many there are.
   virtual Task<uint32_t> WaitForSubchannels(uint32_t count, Duration deadline) = 0;
-  // Opens sub-channel `index` (1 ..) on the executor that placement chose; its packets arrive there.
+  // Opens sub-channel `index` (1 ..) on the executor that placement chose; its packets arrive there. The same choice
+  // of parameters.
+  virtual Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index) = 0;
   virtual Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index,
                                                         OpenParameters parameters) = 0;
 

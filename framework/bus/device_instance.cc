@@ -85,17 +85,23 @@ Task<void> DeviceInstance::Describe(DeviceInfo& info, InspectNode* node) {
   if (--visits_ == 0) changed_.NotifyAll();
 }
 
-Task<absl::StatusOr<Channel*>> DeviceInstance::OpenChannel() {
+OpenParameters DeviceInstance::ClassParameters() const {
   OpenParameters parameters;
   parameters.send_ring_bytes = parts_.device_class.send_ring_bytes;
   parameters.receive_ring_bytes = parts_.device_class.receive_ring_bytes;
   parameters.channel.max_packet_bytes = parts_.device_class.max_packet_bytes;
   parameters.channel.max_requests = parts_.device_class.max_requests;
-  return Open(0, std::move(parameters));
+  return parameters;
 }
+
+Task<absl::StatusOr<Channel*>> DeviceInstance::OpenChannel() { return Open(0, ClassParameters()); }
 
 Task<absl::StatusOr<Channel*>> DeviceInstance::OpenChannel(OpenParameters override_parameters) {
   return Open(0, std::move(override_parameters));
+}
+
+Task<absl::StatusOr<Channel*>> DeviceInstance::OpenSubchannel(uint16_t index) {
+  return Open(index, ClassParameters());
 }
 
 Task<absl::StatusOr<Channel*>> DeviceInstance::OpenSubchannel(uint16_t index,

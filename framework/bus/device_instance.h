@@ -62,12 +62,14 @@ class DeviceInstance final : public DeviceContext {
   Task<absl::StatusOr<Channel*>> OpenChannel() override;
   Task<absl::StatusOr<Channel*>> OpenChannel(OpenParameters override_parameters) override;
   Task<uint32_t> WaitForSubchannels(uint32_t count, Duration deadline) override;
+  Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index) override;
   Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index, OpenParameters parameters) override;
   Task<absl::StatusOr<SharedBuffer>> ShareBuffer(uint32_t byte_count) override;
   Task<absl::Status> CloseChannels() override;
   void Fail(const absl::Status& reason) override;
 
  private:
+  OpenParameters ClassParameters() const;
   RunningDevice running() { return {*device_, parts_.device_class, parts_.offer, parts_.device}; }
   Task<absl::StatusOr<Channel*>> Open(uint16_t index, OpenParameters parameters);
 
