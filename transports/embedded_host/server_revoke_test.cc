@@ -248,6 +248,20 @@ TEST(ServerReoffer, WaitsForTheReleaseAndKeepsItsNumbers) {
                                         "OPEN_RESULT 1 open=101 0x0"));
 }
 
+TEST(ServerReoffer, KeepsItsNumbersThoughLowerOnesAreFree) {
+  World world;
+  const ChannelId first = world.Offer(1, 0, /*monitored=*/true);
+  const ChannelId second = world.Offer(2, 0, /*monitored=*/true);
+  world.Connect(kVersion5_2);
+  EXPECT_TRUE(world.server.Revoke(first).ok());
+  world.Release(1);
+  EXPECT_TRUE(world.server.Revoke(second).ok());
+  world.Offer(2, 0, /*monitored=*/true);
+  world.Take();
+  world.Release(2);
+  EXPECT_THAT(world.Take(), ElementsAre("OFFER relid=2 index=0 monitor=1"));
+}
+
 TEST(ServerReoffer, RevokedAgainSaysNothingTwice) {
   Story story;
   story.Revoke();
