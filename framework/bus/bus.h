@@ -32,6 +32,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "framework/base/guid.h"
+#include "framework/bus/bus_capture.h"
 #include "framework/bus/class_registry.h"
 #include "framework/bus/condition.h"
 #include "framework/bus/device.h"
@@ -40,7 +41,9 @@
 #include "framework/bus/device_observer.h"
 #include "framework/bus/placement.h"
 #include "framework/bus/transport.h"
+#include "framework/observe/capture.h"
 #include "framework/observe/inspect.h"
+#include "framework/observe/pcapng.h"
 #include "framework/task/spawn.h"
 #include "framework/task/task.h"
 #include "platform/time.h"
@@ -92,6 +95,13 @@ class Bus final : private BusListener, private DeviceNodeOwner {
   Task<std::vector<DeviceInfo>> Describe();
   Task<void> Inspect(InspectNode& node);
 
+  // Captures the packets of every channel, with a buffer per CPU. The caller writes the file's beginning
+  // (PcapngWriter::Begin) into its sink, then DrainCapture appends what was captured since the last time, CPU by
+  // CPU; `sink` is used on the bus executor. StopCapture forgets what was not drained.
+  Task<absl::Status> StartCapture(CaptureBuffer::Options options);
+  Task<absl::Status> DrainCapture(ByteSink& sink);
+  Task<void> StopCapture();
+
   uint32_t device_count() const { return static_cast<uint32_t>(nodes_.size()); }
   bool connected() const { return state_ == State::kRunning; }
   uint64_t offers_refused() const { return offers_refused_; }
@@ -134,6 +144,7 @@ class Bus final : private BusListener, private DeviceNodeOwner {
   absl::flat_hash_map<uint32_t, Offer> early_subchannels_;  // their device was not offered yet
   absl::flat_hash_set<uint32_t> refused_;                   // relids to give back when rescinded
   std::deque<DeviceInfo> gone_;
+  std::shared_ptr<BusCapture> capture_;  // null: off
   uint64_t offers_ = 0;
   uint64_t offers_refused_ = 0;
   uint64_t rescinds_ = 0;

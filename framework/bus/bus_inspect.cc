@@ -31,6 +31,7 @@ Task<void> Bus::Inspect(InspectNode& node) {
   node.Set("rescinds", rescinds_);
   node.Set("early_subchannels", static_cast<uint64_t>(early_subchannels_.size()));
   node.Set("cpus_online", placement_.online_count());
+  node.Set("capturing", capture_ != nullptr);
   const std::vector<Node> nodes = nodes_;
   for (const Node& device : nodes) {
     InspectNode& child = node.Child("devices").Child(device->name());

@@ -57,6 +57,7 @@ TEST_P(BusInspectTest, TheTreeAsJson) {
   "rescinds": 0,
   "early_subchannels": 0,
   "cpus_online": 4,
+  "capturing": false,
   "devices": {
     "disk 00000000-0000-0000-0000-0000000000d2": {
       "class": "disk",

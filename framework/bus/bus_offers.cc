@@ -66,6 +66,7 @@ void Bus::AddDevice(const Offer& offer) {
                               .stop_deadline = options_.stop_deadline},
       offer, classes_.Find(offer.class_id), std::move(predecessor));
   refused_.erase(offer.relid);
+  node->channels().InitialCapture(capture_);
   nodes_.push_back(node);
   instances_[offer.instance_id] = node;
   relids_[offer.relid] = node;

@@ -130,6 +130,8 @@ Task<absl::StatusOr<OpenedChannel>> DeviceChannels::Open(uint16_t index, DeviceS
     co_await SwitchTo(channel->executor());
     channel->Close(refusal);
     co_await SwitchTo(bus());
+  } else {
+    co_await ApplyCapture(record);
   }
   Leave(*record);
   if (!refusal.ok()) co_return refusal;
@@ -196,7 +198,10 @@ Task<absl::Status> DeviceChannels::Close(Record record) {
   if (record->channel != nullptr) {
     co_await SwitchTo(record->channel->executor());
     record->channel->Close(absl::CancelledError("the driver closed it"));
+    record->channel->SetTap(nullptr);
+    record->tap.reset();
     co_await SwitchTo(bus());
+    record->capture = nullptr;
     status = co_await transport_.Close(std::move(record->channel));
   }
   record->state = State::kOffered;

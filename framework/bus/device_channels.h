@@ -25,6 +25,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "framework/bus/bus_capture.h"
 #include "framework/bus/condition.h"
 #include "framework/bus/device.h"
 #include "framework/bus/device_info.h"
@@ -46,6 +47,11 @@ struct DeviceChannel {
   std::optional<uint32_t> cpu;  // chosen at the first opening
   std::unique_ptr<Channel> channel;
   bool withdrawn = false;  // device executor: the device was told that it is gone
+
+  // Which capture its packets go to; the tap itself is the channel executor's.
+  std::shared_ptr<BusCapture> capture;
+  bool changing_capture = false;
+  std::unique_ptr<ChannelTap> tap;
 };
 
 struct OpenedChannel {
@@ -93,6 +99,11 @@ class DeviceChannels {
   // Moves the interrupts of an open channel.
   Task<absl::Status> Retarget(Record record, uint32_t cpu);
 
+  // Sends the packets of all channels, also of those opened later, to `capture`; null ends it.
+  Task<void> SetCapture(std::shared_ptr<BusCapture> capture);
+  // The same before anything was opened.
+  void InitialCapture(std::shared_ptr<BusCapture> capture) { capture_ = std::move(capture); }
+
   // Adds the open channels to `info`, and to `node` when there is one.
   Task<void> Describe(DeviceInfo& info, InspectNode* node);
   void set_name(std::string name) { name_ = std::move(name); }
@@ -108,6 +119,7 @@ class DeviceChannels {
   void Place(DeviceChannel& record, DeviceSpeed speed);
   void Leave(DeviceChannel& record);
   Task<absl::Status> TearDownBuffers();
+  Task<void> ApplyCapture(Record record);
 
   BusTransport& transport_;
   Placement& placement_;
@@ -116,6 +128,7 @@ class DeviceChannels {
   std::vector<Buffer> buffers_;
   uint32_t sharing_ = 0;  // ShareBuffer calls in progress
   absl::Status refused_;
+  std::shared_ptr<BusCapture> capture_;
   Condition changed_;
 };
 
