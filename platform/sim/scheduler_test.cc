@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
 #include "platform/executor.h"
+#include "platform/random.h"
 #include "platform/time.h"
 
 namespace vmbuskit {
@@ -209,6 +211,101 @@ TEST(SimScheduler, HandlersMayMakeExecutors) {
   ASSERT_TRUE(grower.executors[0]->Post(Callback::To<&Grower::Grow>(&grower)));
   EXPECT_TRUE(sim.RunUntilIdle().ok());
   EXPECT_EQ(grower.grown, 20u);
+}
+
+// A small system: a client sends requests to a server on another executor and waits for each answer, which the
+// server gives after a delay. Full queues are back-pressure, deadlines cancel.
+class Exchange {
+ public:
+  Exchange(SimExecutor& client, SimExecutor& server, Random& random)
+      : client_(client), server_(server), random_(random) {}
+
+  void Start() { send_.Signal(); }
+  bool ended() const { return answered_ + timed_out_ == kRequests; }
+  int answered() const { return answered_; }
+  int timed_out() const { return timed_out_; }
+
+ private:
+  static constexpr int kRequests = 50;
+
+  void Send() {
+    EXPECT_TRUE(client_.IsCurrent());
+    if (ended()) return;
+    deadline_.Arm(client_.Now() + milliseconds(5));
+    waiting_ = true;
+    if (!server_.Post(Callback::To<&Exchange::Serve>(this))) OnDeadline();
+  }
+  void Serve() {
+    EXPECT_TRUE(server_.IsCurrent());
+    work_.Arm(server_.Now() + microseconds(random_.Below(6'000)));
+  }
+  void Answer() {
+    EXPECT_TRUE(server_.IsCurrent());
+    EXPECT_TRUE(client_.Post(Callback::To<&Exchange::OnAnswer>(this)));
+  }
+  void OnAnswer() {
+    if (!std::exchange(waiting_, false)) return;  // late: its deadline has passed
+    deadline_.Disarm();
+    ++answered_;
+    send_.Signal();
+  }
+  void OnDeadline() {
+    waiting_ = false;
+    deadline_.Disarm();
+    ++timed_out_;
+    send_.Signal();
+  }
+
+  SimExecutor& client_;
+  SimExecutor& server_;
+  Random& random_;
+  Event send_{client_, Callback::To<&Exchange::Send>(this)};
+  Timer deadline_{client_, Callback::To<&Exchange::OnDeadline>(this)};
+  Timer work_{server_, Callback::To<&Exchange::Answer>(this)};
+  bool waiting_ = false;
+  int answered_ = 0;
+  int timed_out_ = 0;
+};
+
+struct ExchangeResult {
+  int answered;
+  uint64_t hash;
+  Instant end;
+  bool operator==(const ExchangeResult&) const = default;
+};
+
+ExchangeResult RunExchange(uint64_t seed) {
+  SimScheduler sim(seed);
+  Random random(seed);
+  Exchange exchange(sim.NewExecutor(0), sim.NewExecutor(1), random);
+  exchange.Start();
+  EXPECT_TRUE(sim.RunUntil([&] { return exchange.ended(); }, seconds(1))) << seed;
+  EXPECT_LE(sim.Now(), Instant(seconds(1)) + 50 * milliseconds(5));
+  EXPECT_EQ(exchange.answered() + exchange.timed_out(), 50);
+  return {.answered = exchange.answered(), .hash = sim.trace_hash(), .end = sim.Now()};
+}
+
+TEST(SimScheduler, EveryRequestOfASmallSystemEndsUnderEverySeed) {
+  int all_answered = 0;
+  std::set<uint64_t> hashes;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const ExchangeResult result = RunExchange(seed);
+    EXPECT_EQ(result, RunExchange(seed)) << seed;
+    all_answered += result.answered;
+    hashes.insert(result.hash);
+  }
+  EXPECT_GT(all_answered, 200 * 50 / 2);  // five in six are served in time
+  EXPECT_LT(all_answered, 200 * 50);
+  EXPECT_EQ(hashes.size(), 200u);
+}
+
+TEST(SimScheduler, ZeroDurationRunsWhatIsDueNow) {
+  SimScheduler sim(4);
+  Counter counter;
+  Timer timer(sim.NewExecutor(0), Callback::To<&Counter::Count>(&counter));
+  timer.Arm(sim.Now());
+  EXPECT_TRUE(sim.RunFor(Duration::zero()).ok());
+  EXPECT_EQ(counter.count, 1);
 }
 
 }  // namespace
