@@ -77,12 +77,15 @@ class BusTransport {
   // before; it is destroyed here. Pages that the host may still use are leaked, never freed.
   virtual Task<absl::Status> Close(std::unique_ptr<Channel> channel) = 0;
 
+  // An error with the code DeadlineExceeded means that the host may have the pages: leak them. After any other error
+  // they are the guest's alone.
   virtual Task<absl::StatusOr<Gpadl>> CreateGpadl(uint32_t relid, const PageRun& pages) = 0;
   // After this ends with success the pages are the guest's alone again; after an error they must be leaked.
   virtual Task<absl::Status> TearDownGpadl(Gpadl gpadl) = 0;
 
-  // Moves the channel's interrupts (MODIFY_CHANNEL, version 4.1 and later) and the channel to the executor of
-  // `vp`. Unimplemented below 4.1.
+  // Moves the channel's interrupts to `vp` (MODIFY_CHANNEL, version 4.1 and later; Unimplemented below). The channel
+  // itself stays on the executor that it was opened on, with its driver; `vp` wakes it across. To move the work as
+  // well, its driver closes the channel and opens it there.
   virtual Task<absl::Status> Retarget(uint32_t relid, uint32_t vp) = 0;
 
   // Gives a rescinded relid back; everything of it must be closed and torn down.

@@ -1,15 +1,16 @@
-// Where one open channel meets the processors: its rings, how it signals the host, and who is told when the host
-// signals it. Source: protocol 02 sections 5.2, 9.1 and 9.4.
+// Where one open channel meets the processors: its rings, how it signals the host, and who is told
+// when the host signals it. Source: protocol 02 sections 5.2, 9.1 and 9.4.
 //
 //   ChannelPort port(partition, vp, offer, std::move(rings), monitor_page);
 //   port.MakeChannel(executor, options);
-//   co_await SwitchTo(executor);  synic.SetTarget(relid, port.TargetOn(executor));   // before OPEN
-//   port.Deliver();                                                                  // after OPEN_RESULT
+//   synic.SetTarget(relid, port.TargetOn(executor));                    // there, before OPEN
+//   port.Deliver();                                                     // after OPEN_RESULT
 //
-// Signals that come before Deliver are remembered. The channel stays on its executor for life: when another processor
-// gets its interrupts (a retarget), that one wakes it across.
+// Signals that come before Deliver are remembered. The channel stays on its executor for life: when
+// another processor gets its interrupts (a retarget), that one wakes it across.
 //
-// Thread safety: made and destroyed on the bus executor; Deliver, Detach and the signals on the channel's.
+// Thread safety: made and destroyed on the bus executor; Deliver, Detach and the signals on the
+// channel's.
 // Ownership: owns the rings, not the channel; the channel must go first.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_CHANNEL_PORT_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_CHANNEL_PORT_H_

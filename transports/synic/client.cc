@@ -56,7 +56,6 @@ void VmbusClient::ProposeNext() {
                           .child_to_parent = pages_.child_to_parent,
                           .client_id = options_.client_id};
     link_.actions.Add(PostAction{.connection_id = ContactConnectionId(version),
-                                 .operation = connect_,
                                  .contact = true,
                                  .message = EmitContact(contact)});
     return;
@@ -159,7 +158,8 @@ void VmbusClient::OnConnected(const VersionReply& reply) {
                         "24 bits, never 0");
   }
   if (!checked.ok()) {
-    // The host is connected and would act on what we cannot speak: nothing safe can be said any more.
+    // The host is connected and would act on what we cannot speak: nothing safe can be said any
+    // more.
     link_.Violated(checked);
     return FailConnect(std::move(checked));
   }

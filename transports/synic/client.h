@@ -1,16 +1,19 @@
-// The guest's side of the VMBus control path, sans-IO: commands and messages in, actions out. Negotiates from the newest
-// version to the oldest, keeps offers, channels and GPADLs, and believes the host nothing.
+// The guest's side of the VMBus control path, sans-IO: commands and messages in, actions out.
+// Negotiates from the newest version to the oldest, keeps offers, channels and GPADLs, and believes
+// the host nothing.
 //
 //   VmbusClient client({.features = kFeatureGuestSignalParameters});
 //   VMBUSKIT_RETURN_IF_ERROR(client.Connect(1, {.parent_to_child = p2c, .child_to_parent = c2p}));
-//   while (auto action = client.TakeAction()) Perform(*action);     // posts INITIATE_CONTACT
-//   client.OnMessage(bytes);                                        // a private copy of a message slot
+//   while (auto action = client.TakeAction()) Perform(*action);   // posts INITIATE_CONTACT
+//   client.OnMessage(bytes);                               // a private copy of a message slot
 //
-// A command that returns Ok ends with exactly one FinishedAction of its operation id, unless GiveUp forgets it first;
-// one that returns an error did nothing. Ids are the caller's, nonzero and not in use.
+// A command that returns Ok ends with exactly one FinishedAction of its operation id, unless GiveUp
+// forgets it first; one that returns an error did nothing. Ids are the caller's, nonzero and not in
+// use.
 //
-// Connection states: Disconnected -> Connecting -> Connected -> Unloading -> Disconnected. What a host gets wrong is
-// ignored and counted (counters(), last_violation()); only a message that cannot be posted loses the connection.
+// Connection states: Disconnected -> Connecting -> Connected -> Unloading -> Disconnected. What a
+// host gets wrong is ignored and counted (counters(), last_violation()); only a message that cannot
+// be posted loses the connection.
 //
 // Thread safety: one executor, that of the bus. Bounded: 2047 channels, Options::gpadls_max GPADLs.
 // Source: protocol 02 sections 1 to 5.
@@ -67,8 +70,8 @@ class VmbusClient {
   absl::Status Modify(OperationId operation, uint32_t relid, uint32_t target_vp);
   absl::Status Release(uint32_t relid);
   absl::Status Unload(OperationId operation);
-  // The operation's deadline passed. Nothing is finished any more; what the host may still do about it is undone when
-  // its late answer comes.
+  // The operation's deadline passed. Nothing is finished any more; what the host may still do about
+  // it is undone when its late answer comes.
   void GiveUp(OperationId operation);
 
   // ---- What happens ----

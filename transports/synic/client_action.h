@@ -1,9 +1,10 @@
-// What the sans-IO client wants done: messages to post, offers to tell, operations that ended. Commands and
-// incoming messages add actions in order; the transport takes them out and carries them out.
+// What the sans-IO client wants done: messages to post, offers to tell, operations that ended.
+// Commands and incoming messages add actions in order; the transport takes them out and carries
+// them out.
 //
 //   client.OnMessage(bytes);
 //   while (std::optional<ClientAction> action = client.TakeAction()) {
-//     if (auto* post = std::get_if<PostAction>(&*action)) poster.Post(post->connection_id, post->message);
+//     if (auto* post = std::get_if<PostAction>(&*action)) poster.Post(post->message);
 //   }
 //
 // Thread safety: plain values. Errors: none; every action is valid by construction.
@@ -27,11 +28,11 @@ namespace vmbuskit {
 using OperationId = uint64_t;
 inline constexpr OperationId kNoOperation = 0;
 
-// Post `message` on connection `connection_id`. Failures come back as VmbusClient::OnPostFailed with the same
-// `operation`; one whose `contact` is set stops at INVALID_CONNECTION_ID (protocol 01 section 3.6).
+// Post `message` on connection `connection_id`. One whose `contact` is set stops at
+// INVALID_CONNECTION_ID, which comes back as VmbusClient::OnContactRefused (protocol 01 section
+// 3.6); every other failure as OnPostFailed.
 struct PostAction {
   uint32_t connection_id = 0;
-  OperationId operation = kNoOperation;
   bool contact = false;
   MessageBuffer message = {};
 };
@@ -57,8 +58,8 @@ struct ConnectionLostAction {
 using ClientAction = std::variant<PostAction, OfferAction, AllOffersAction, RescindAction,
                                   FinishedAction, ConnectionLostAction>;
 
-// The queue that the parts of the client share. One input adds a bounded number: at most what is outstanding,
-// and posts of one GPADL.
+// The queue that the parts of the client share. One input adds a bounded number: at most what is
+// outstanding, and posts of one GPADL.
 class ClientActions {
  public:
   // Ends `operation` and forgets it; nothing when there is none.

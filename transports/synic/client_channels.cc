@@ -52,7 +52,8 @@ absl::Status ClientChannels::Admit(const OfferChannelMessage& offer) const {
                                                     offer.class_id.ToString(),
                                                     " is not accepted by an isolated guest"));
   }
-  // A rescinded channel that still waits for its release does not stand in the way of the same device's return.
+  // A rescinded channel that still waits for its release does not stand in the way of the same
+  // device's return.
   bool has_primary = false;
   for (const std::unique_ptr<Entry>& entry : entries_) {
     if (entry == nullptr || entry->rescinded) continue;
@@ -133,7 +134,8 @@ absl::Status ClientChannels::Open(OperationId operation, const ClientOpen& reque
     return absl::FailedPreconditionError(absl::StrFormat("%s: GPADL 0x%x is not one of its own",
                                                          Name(request.relid), request.ring_gpadl));
   }
-  // Distinct for each open of a relid, so that the answer to one that was given up is not taken for the next one's.
+  // Distinct for each open of a relid, so that the answer to one that was given up is not taken for
+  // the next one's.
   entry.open_id = request.relid | uint32_t{entry.opens++} << 16;
   entry.state = State::kOpening;
   entry.ring_gpadl = request.ring_gpadl;
@@ -173,8 +175,8 @@ void ClientChannels::EndOpen(Entry& entry, const OpenChannelResultMessage& messa
     return;
   }
   entry.state = State::kOffered;
-  // Linux takes any nonzero status as a failure, OpenVMM's host keeps the channel open when the sign bit is clear:
-  // a CLOSE satisfies both.
+  // Linux takes any nonzero status as a failure, OpenVMM's host keeps the channel open when the
+  // sign bit is clear: a CLOSE satisfies both.
   if (message.status < 0x80000000) link_.Post(CloseChannelMessage{.relid = message.relid});
   link_.actions.Finish(entry.open, absl::UnavailableError(absl::StrFormat(
                                        "%s: the host refused to open it, status 0x%x",

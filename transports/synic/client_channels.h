@@ -1,16 +1,17 @@
-// The guest's channels as the client sees them: which relids are offered, what each waits for, when a rescinded one
-// may be given back. Source: protocol 02 sections 4 and 5.
+// The guest's channels as the client sees them: which relids are offered, what each waits for, when
+// a rescinded one may be given back. Source: protocol 02 sections 4 and 5.
 //
 //   channels.OnOffer(checked);                       // validated against what is held already
-//   channels.Open(operation, {.relid = 5, ...});     // finished by OPEN_CHANNEL_RESULT or the rescind
+//   channels.Open(operation, {.relid = 5, ...});     // until OPEN_CHANNEL_RESULT or the rescind
 //   channels.Close(5);
 //   channels.Release(5);                             // RELID_RELEASED, once nothing of it is left
 //
-// Guest states: Offered -> Opening -> Opened -> (Close) -> Offered; rescinded comes on top of each. An open that was
-// given up (deadline) is undone when its answer comes after all.
+// Guest states: Offered -> Opening -> Opened -> (Close) -> Offered; rescinded comes on top of each.
+// An open that was given up (deadline) is undone when its answer comes after all.
 //
-// Thread safety: the client's executor. Bounded: one entry per relid, 2047 in all. Errors: commands return why they
-// did not start; offers and answers that fit nothing are counted and change nothing.
+// Thread safety: the client's executor. Bounded: one entry per relid, 2047 in all. Errors: commands
+// return why they did not start; offers and answers that fit nothing are counted and change
+// nothing.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_CLIENT_CHANNELS_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_CLIENT_CHANNELS_H_
 
@@ -59,7 +60,8 @@ class ClientChannels {
 
   // Ok when GPADLs may be made for `relid`.
   absl::Status CheckUsable(uint32_t relid) const;
-  // True while an open channel (or one that may yet open) uses GPADL `handle` of `relid` for its rings.
+  // True while an open channel (or one that may yet open) uses GPADL `handle` of `relid` for its
+  // rings.
   bool UsesRing(uint32_t relid, uint32_t handle) const;
   bool IsRescinded(uint32_t relid) const;
   uint32_t count() const { return count_; }

@@ -1,4 +1,5 @@
-// What the parts of the sans-IO client share: what was negotiated, where messages go, what the host got wrong.
+// What the parts of the sans-IO client share: what was negotiated, where messages go, what the host
+// got wrong.
 //
 //   link.Post(CloseChannelMessage{.relid = 5});
 //   link.Violated(Violation("GPADL_CREATED", "relid", 7, "asked for 5"));

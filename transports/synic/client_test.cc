@@ -1,4 +1,5 @@
-// The connection: negotiation, features, monitor pages, unloading, and what a host may not say when.
+// The connection: negotiation, features, monitor pages, unloading, and what a host may not say
+// when.
 #include "transports/synic/client.h"
 
 #include <gtest/gtest.h>

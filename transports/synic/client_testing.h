@@ -1,4 +1,5 @@
-// A scripted host for tests of the sans-IO client: sends raw bytes, sorts what the client wants done.
+// A scripted host for tests of the sans-IO client: sends raw bytes, sorts what the client wants
+// done.
 //
 //   ScriptedHost host({.version_max = kVersion5_2});
 //   host.Connect();                                  // contact, answer, REQUEST_OFFERS
@@ -63,7 +64,8 @@ class ScriptedHost {
     Say(std::as_bytes(std::span(&message, 1)));
   }
 
-  // The connection with version 5.3 (or the newest that the options allow), operation 1, all posts forgotten.
+  // The connection with version 5.3 (or the newest that the options allow), operation 1, all posts
+  // forgotten.
   void Connect(const VersionReply& reply = {}) {
     EXPECT_TRUE(client.Connect(1, {.parent_to_child = 0x11000, .child_to_parent = 0x12000}).ok());
     Drain();

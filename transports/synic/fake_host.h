@@ -1,5 +1,5 @@
-// A VMBus host for tests of SynicTransport: answers every control message as the reference says, except where the test
-// tells it to lie, to be late or to say nothing.
+// A VMBus host for tests of SynicTransport: answers every control message as the reference says,
+// except where the test tells it to lie, to be late or to say nothing.
 //
 //   FakeHost host(partition);
 //   host.version_max = kVersion5_2;

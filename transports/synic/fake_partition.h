@@ -1,12 +1,13 @@
-// A partition without a hypervisor, for tests of the guest's side: registers that remember what was written, message
-// slots and event flags that the test fills, hypercalls that the test answers.
+// A partition without a hypervisor, for tests of the guest's side: registers that remember what was
+// written, message slots and event flags that the test fills, hypercalls that the test answers.
 //
 //   FakePartition partition(memory, /*vp_count=*/2);
 //   partition.on_post = [&](uint32_t connection, std::span<const std::byte> message) { ... };
-//   partition.Queue(0, FromHex("02 00 00 00 00 00 00 00 05 00 00 00"));   // delivered as slots get free
-//   partition.SetFlag(1, relid);                                          // and interrupts
+//   partition.Queue(0, message);       // delivered as slots get free
+//   partition.SetFlag(1, relid);       // and interrupts
 //
-// Everything is done at once and on the caller's turn; handlers run when their executor is given one.
+// Everything is done at once and on the caller's turn; handlers run when their executor is given
+// one.
 // Thread safety: none. For tests only.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_FAKE_PARTITION_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_FAKE_PARTITION_H_

@@ -1,16 +1,18 @@
-// Posts VMBus messages by hypercall, in order, trying again for as long as a host with few buffers may need.
+// Posts VMBus messages by hypercall, in order, trying again for as long as a host with few buffers
+// may need.
 // Source: protocol 01 section 3.6, "Retry policy".
 //
 //   HypercallPoster poster(partition, vp, executor, {}, listener);
 //   VMBUSKIT_RETURN_IF_ERROR(poster.Start(pages));
 //   poster.Post(connection_id, Emit(UnloadMessage{}), /*contact=*/false);
 //
-// One message is tried at a time; those behind it wait. The wait between two tries starts at 1 us and doubles after
-// each of the first 21, at most 100 tries, about 168 s in all. A contact stops at INVALID_CONNECTION_ID: the host
-// knows no such id.
+// One message is tried at a time; those behind it wait. The wait between two tries starts at 1 us
+// and doubles after each of the first 21, at most 100 tries, about 168 s in all. A contact stops at
+// INVALID_CONNECTION_ID: the host knows no such id.
 //
-// Thread safety: the executor of `vp`. Ownership: owns its input page, which must go before the hypercall page
-// does. Errors: a message that cannot be posted is told to the listener, once, and left out.
+// Thread safety: the executor of `vp`. Ownership: owns its input page, which must go before the
+// hypercall page does. Errors: a message that cannot be posted is told to the listener, once, and
+// left out.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_HYPERCALL_POSTER_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_HYPERCALL_POSTER_H_
 
@@ -40,7 +42,8 @@ class HypercallPoster {
   class Listener {
    public:
     virtual ~Listener() = default;
-    // A message was given up with the status of its last try; it is out of the queue. May call Post and Clear.
+    // A message was given up with the status of its last try; it is out of the queue. May call Post
+    // and Clear.
     virtual void OnPostFailed(bool contact, HypercallStatus status) = 0;
   };
 
@@ -58,7 +61,8 @@ class HypercallPoster {
   // Forgets what was not posted and gives the page back.
   void Stop();
 
-  // Posts now, or after what is queued already. ResourceExhausted: the queue is full, nothing was taken.
+  // Posts now, or after what is queued already. ResourceExhausted: the queue is full, nothing was
+  // taken.
   absl::Status Post(uint32_t connection_id, const MessageBuffer& message, bool contact);
   // Forgets everything that waits.
   void Clear();

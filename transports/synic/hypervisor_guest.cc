@@ -27,8 +27,8 @@ absl::StatusOr<HypervisorInfo> DetectHypervisor(Partition& partition) {
   if (vendor.eax < kCpuidMaxLeafMin || vendor.eax > kCpuidMaxLeafMax) {
     return Missing("highest leaf", kCpuidLeafVendor, vendor.eax);
   }
-  // The vendor text alone proves nothing: others show it with few features. EBX bits 4 and 5 are no proof either
-  // way, hosts serve messages and events without them.
+  // The vendor text alone proves nothing: others show it with few features. EBX bits 4 and 5 are no
+  // proof either way, hosts serve messages and events without them.
   const CpuidResult features = partition.Cpuid(0, kCpuidLeafFeatures);
   for (uint32_t privilege : {kPrivilegeSynic, kPrivilegeHypercall, kPrivilegeVpIndex}) {
     if ((features.eax & privilege) == 0) {

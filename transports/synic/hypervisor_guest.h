@@ -1,4 +1,5 @@
-// The guest's introduction to the hypervisor: is it one, what does it offer, and the page that makes hypercalls work.
+// The guest's introduction to the hypervisor: is it one, what does it offer, and the page that
+// makes hypercalls work.
 // Source: protocol 01 sections 1.1, 2.1 and 2.2.
 //
 //   absl::StatusOr<HypervisorInfo> info = DetectHypervisor(partition);
@@ -6,7 +7,8 @@
 //   VMBUSKIT_RETURN_IF_ERROR(page.Enable(pages, guest_os_id));    // from now on hypercalls work
 //   page.Disable();                                               // the last thing at teardown
 //
-// Thread safety: the executor of VP 0. Errors: Unavailable names the leaf or privilege that is missing.
+// Thread safety: the executor of VP 0. Errors: Unavailable names the leaf or privilege that is
+// missing.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_HYPERVISOR_GUEST_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_HYPERVISOR_GUEST_H_
 
@@ -25,7 +27,8 @@ struct HypervisorInfo {
   bool auto_eoi_allowed = false;
 };
 
-// Accepts only a hypervisor that can carry a VMBus: leaves, vendor text, SynIC, hypercalls, VP index.
+// Accepts only a hypervisor that can carry a VMBus: leaves, vendor text, SynIC, hypercalls, VP
+// index.
 absl::StatusOr<HypervisorInfo> DetectHypervisor(Partition& partition);
 
 class HypercallPage {

@@ -1,12 +1,15 @@
-// The guest's monitor pages: a bit set in the child-to-parent page signals a channel without a hypercall.
+// The guest's monitor pages: a bit set in the child-to-parent page signals a channel without a
+// hypercall.
 //
 //   GuestMonitorPages monitors;
 //   VMBUSKIT_RETURN_IF_ERROR(monitors.Allocate(pages));
 //   monitors.Use(memory, client.pages().child_to_parent);     // ours, or the ones the host chose
 //   SetMonitorBit(*monitors.page(), offer.monitor_id);
 //
-// Thread safety: Allocate, Use and Release on the bus executor; SetMonitorBit from any, while the page is shared.
-// Ownership: owns its two pages; Release tells whether the host let go of them. Source: protocol 02 section 9.2.
+// Thread safety: Allocate, Use and Release on the bus executor; SetMonitorBit from any, while the
+// page is shared.
+// Ownership: owns its two pages; Release tells whether the host let go of them. Source: protocol 02
+// section 9.2.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_MONITOR_PAGES_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_MONITOR_PAGES_H_
 
@@ -40,7 +43,8 @@ class GuestMonitorPages {
   Gpa child_to_parent_gpa() const { return pages_ ? pages_.gpa() + kPageSize : 0; }
   uint32_t page_count() const { return pages_.count(); }
 
-  // Sends bits through the page at `child_to_parent` from now on; not at all when that is no memory of ours.
+  // Sends bits through the page at `child_to_parent` from now on; not at all when that is no memory
+  // of ours.
   void Use(GuestMemory& memory, Gpa child_to_parent) {
     page_ = nullptr;
     if (child_to_parent == 0) return;

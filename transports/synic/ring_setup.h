@@ -3,11 +3,13 @@
 //   absl::StatusOr<GuestRings> rings = MakeGuestRings(pages, memory, 64 * 1024, 64 * 1024);
 //   GpadlRange ring = GpadlRange::Pages(rings->pages.first(), rings->pages.count());
 //
-// Laid out as [control up][data up][control down][data down]; up is guest to host. In the mapping each data area stands
-// twice in a row, so that no packet wraps. Source: protocol 02 sections 5.2 and 7.1.
+// Laid out as [control up][data up][control down][data down]; up is guest to host. In the mapping
+// each data area stands twice in a row, so that no packet wraps. Source: protocol 02 sections 5.2
+// and 7.1.
 //
-// Ownership: a value that owns pages and mapping; the mapping must go first (it does, at destruction), and the pages
-// only after the host let go of them. Errors: InvalidArgument for sizes that no ring can have.
+// Ownership: a value that owns pages and mapping; the mapping must go first (it does, at
+// destruction), and the pages only after the host let go of them. Errors: InvalidArgument for sizes
+// that no ring can have.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_RING_SETUP_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_RING_SETUP_H_
 

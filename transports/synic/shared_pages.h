@@ -1,4 +1,5 @@
-// Accounting of the pages that the host was told of: how many it may use now, how many were lost to it.
+// Accounting of the pages that the host was told of: how many it may use now, how many were lost to
+// it.
 //
 //   shared.Add(handle, 34);
 //   shared.Return(handle);        // torn down, refused or unloaded

@@ -42,7 +42,8 @@ Task<absl::Status> SynicTransport::Operation::End() {
   transport_.RunActions();
   auto wait = ended_.Wait(DeadlineIn(transport_.bus(), transport_.options_.deadline));
   const absl::Status waited = co_await wait;
-  // An end in the very moment of the deadline counts: the client has forgotten the operation already.
+  // An end in the very moment of the deadline counts: the client has forgotten the operation
+  // already.
   if (ended_.is_set()) co_return result_;
   timed_out_ = true;
   transport_.client_.GiveUp(id_);

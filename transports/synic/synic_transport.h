@@ -1,4 +1,5 @@
-// The full control path of one VMBus connection over a Partition: hypervisor, SynIC, messages, rings, signals.
+// The full control path of one VMBus connection over a Partition: hypervisor, SynIC, messages,
+// rings, signals.
 //
 //   SynicTransport transport(partition, {&cpu0, &cpu1}, pages, {});
 //   absl::Status connected = co_await transport.Connect(listener);     // offers come from now on
@@ -6,17 +7,19 @@
 //   ...
 //   absl::Status gone = co_await transport.Disconnect();               // every page is ours again
 //
-// Every wait for the host ends after Options::deadline. Pages that the host may still use then are leaked, never
-// freed, and the Status says so; an error of CreateGpadl with the code DeadlineExceeded means that for its caller's pages,
-// any other error leaves them the guest's alone.
+// Every wait for the host ends after Options::deadline. Pages that the host may still use then are
+// leaked, never freed, and the Status says so; an error of CreateGpadl with the code
+// DeadlineExceeded means that for its caller's pages, any other error leaves them the guest's
+// alone.
 //
-// Retarget moves a channel's interrupts. The channel itself, as every object, stays on the executor that it was opened
-// on; the new processor wakes it across, and the old one goes on serving what a host still sends there.
+// Retarget moves a channel's interrupts. The channel itself, as every object, stays on the executor
+// that it was opened on; the new processor wakes it across, and the old one goes on serving what a
+// host still sends there.
 //
-// Thread safety: the bus executor (that of VP 0); Tasks hop to the others and back. CrashDisconnect: any one thread,
-// when nothing else runs any more.
-// Ownership: partition, executors and allocator outlive it. It must be disconnected, and every channel closed, before
-// it is destroyed. Source: protocol 01 sections 4 and 7, 02 sections 3 to 5.
+// Thread safety: the bus executor (that of VP 0); Tasks hop to the others and back.
+// CrashDisconnect: any one thread, when nothing else runs any more.
+// Ownership: partition, executors and allocator outlive it. It must be disconnected, and every
+// channel closed, before it is destroyed. Source: protocol 01 sections 4 and 7, 02 sections 3 to 5.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_SYNIC_TRANSPORT_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_SYNIC_TRANSPORT_H_
 
@@ -53,7 +56,8 @@ class SynicTransport final : public BusTransport,
     uint64_t guest_os_id = OpenSourceGuestOsId(/*os_type=*/1, 0, 0x060100, 0);
     Duration deadline = kDefaultDeadline;  // of every answer
     bool monitor_pages = true;             // false: every signal is a hypercall
-    // Crash path: how often the slots are looked at, and how to wait between two looks (10 ms by rights; null: not).
+    // Crash path: how often the slots are looked at, and how to wait between two looks (10 ms by
+    // rights; null: not).
     uint32_t crash_polls_max = 10'000;
     Callback crash_pause = {};
   };
@@ -79,11 +83,12 @@ class SynicTransport final : public BusTransport,
   Task<absl::Status> Disconnect() override;
   absl::Status CrashDisconnect() override;
 
-  // A timer on `vp` that the hypervisor runs; made and used on that processor's executor, between Connect and
-  // Disconnect. Null when the hypervisor has none.
+  // A timer on `vp` that the hypervisor runs; made and used on that processor's executor, between
+  // Connect and Disconnect. Null when the hypervisor has none.
   std::unique_ptr<SyntheticTimer> NewTimer(uint32_t vp, uint32_t index, Callback handler);
 
-  // Accounting, for tests and the inspect tree: pages that the host may use now, pages lost to it, open channels.
+  // Accounting, for tests and the inspect tree: pages that the host may use now, pages lost to it,
+  // open channels.
   uint64_t shared_pages() const { return shared_.now(); }
   uint64_t lost_pages() const { return shared_.lost(); }
   size_t open_channels() const { return ports_.size(); }
@@ -100,7 +105,8 @@ class SynicTransport final : public BusTransport,
     Operation(SynicTransport& transport, std::string what);
     ~Operation();
     OperationId id() const { return id_; }
-    // Carries out what the command asked for, then waits. After the deadline the client forgets the operation.
+    // Carries out what the command asked for, then waits. After the deadline the client forgets the
+    // operation.
     Task<absl::Status> End();
     void Finish(const absl::Status& status);
     // The end came from the deadline: whatever was asked may yet happen.

@@ -37,7 +37,8 @@ Task<absl::StatusOr<uint32_t>> SynicTransport::ShareRange(uint32_t relid, GpadlR
   shared_.Add(*handle, static_cast<uint32_t>(range.page_count()));
   absl::Status status = co_await operation.End();
   if (status.ok()) co_return *handle;
-  // Refused, rescinded, unloaded: the pages are ours. No answer, or a lost connection: they may be the host's.
+  // Refused, rescinded, unloaded: the pages are ours. No answer, or a lost connection: they may be
+  // the host's.
   if (absl::IsDeadlineExceeded(status)) {
     shared_.Lose(*handle);
   } else {
@@ -143,7 +144,8 @@ Task<void> SynicTransport::AddTarget(PortPointer port, uint32_t vp) {
 // ---- Closing ----
 
 Task<void> SynicTransport::DestroyChannel(PortPointer port, std::unique_ptr<Channel> channel) {
-  // A dispatch table changes on its own processor only: once we were there, no interrupt is under way to the channel.
+  // A dispatch table changes on its own processor only: once we were there, no interrupt is under
+  // way to the channel.
   const std::set<uint32_t> vps = std::exchange(port->target_vps, {});
   for (uint32_t vp : vps) {
     co_await SwitchTo(*executors_[vp]);
@@ -201,8 +203,8 @@ Task<absl::Status> SynicTransport::Retarget(uint32_t relid, uint32_t vp) {
   if (port == nullptr) {
     co_return absl::NotFoundError(absl::StrCat("channel ", relid, " is not open"));
   }
-  // The new processor must know the channel before the host may interrupt it there. The old one keeps its entry: hosts
-  // that do not answer may interrupt it for ever.
+  // The new processor must know the channel before the host may interrupt it there. The old one
+  // keeps its entry: hosts that do not answer may interrupt it for ever.
   if (!port->target_vps.contains(vp)) co_await AddTarget(port, vp);
   Operation operation(*this, absl::StrCat("MODIFY_CHANNEL_RESPONSE of channel ", relid));
   absl::Status status = client_.Modify(operation.id(), relid, synics_[vp]->vp_index());

@@ -1,4 +1,5 @@
-// Channels over the transport: rings, opening and closing, signals both ways, moving, and rescinds in between.
+// Channels over the transport: rings, opening and closing, signals both ways, moving, and rescinds
+// in between.
 #include "transports/synic/synic_transport_testing.h"
 
 namespace vmbuskit {

@@ -1,4 +1,5 @@
-// The crash path of SynicTransport: one thread, nothing else runs, no waiting on anything but the host's slots.
+// The crash path of SynicTransport: one thread, nothing else runs, no waiting on anything but the
+// host's slots.
 // Source: protocol 01 section 7.1, 02 section 3.4.
 #include <span>
 
@@ -27,8 +28,8 @@ absl::Status SynicTransport::CrashUnload() {
   }
   SynicMessage message;
   for (uint32_t poll = 0; poll < options_.crash_polls_max; ++poll) {
-    // The answer lands where the contact asked, or on VP 0, by host version. Everything else is taken out of the
-    // slots as well, or the answer never gets into one.
+    // The answer lands where the contact asked, or on VP 0, by host version. Everything else is
+    // taken out of the slots as well, or the answer never gets into one.
     for (auto& synic : synics_) {
       for (uint32_t i = 0; i < kMessagesPerLook && synic->TakeMessage(message); ++i) {
         if (message.type != kMessageTypeVmbus || message.payload_size > kMessagePayloadMax)

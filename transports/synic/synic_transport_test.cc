@@ -1,4 +1,5 @@
-// Connecting and disconnecting over a partition: what is set up, what is given back, and what when the host fails.
+// Connecting and disconnecting over a partition: what is set up, what is given back, and what when
+// the host fails.
 #include "transports/synic/synic_transport.h"
 
 #include "transports/synic/synic_transport_testing.h"

@@ -1,4 +1,5 @@
-// A guest with two processors over a fake partition and a scripted host, in virtual time; for the transport's tests.
+// A guest with two processors over a fake partition and a scripted host, in virtual time; for the
+// transport's tests.
 //
 //   class MyTest : public SynicTransportFixture {};
 //   TEST_F(MyTest, Story) { Connect(); host_.offers = ...; auto channel = Open(5); ... }

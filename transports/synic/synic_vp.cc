@@ -53,7 +53,8 @@ absl::Status SynicVp::EnablePage(uint32_t reg, PageRun& page, PageAllocator& pag
       vp_, reg, (*old & kPageRegisterReserved) | PageRegister(run->gpa())));
   page = *std::move(run);
   bytes = mapped->data();
-  // Now, not before: what lay there under an earlier owner may come back with the overlay (section 2.2).
+  // Now, not before: what lay there under an earlier owner may come back with the overlay (section
+  // 2.2).
   std::memset(bytes, 0, kPageSize);
   return absl::OkStatus();
 }
@@ -140,8 +141,9 @@ bool SynicVp::TakeMessage(SynicMessage& copy) {
   copy.payload_size = slot.payload_size;
   const size_t size = std::min<size_t>(copy.payload_size, kMessagePayloadMax);
   std::memcpy(copy.payload.data(), slot.payload.data(), size);
-  // Compare-and-swap, for at a crash somebody else may have freed the slot already. The full barrier orders it before
-  // the look at `flags`: without it both sides could miss each other, and the next message would never come.
+  // Compare-and-swap, for at a crash somebody else may have freed the slot already. The full
+  // barrier orders it before the look at `flags`: without it both sides could miss each other, and
+  // the next message would never come.
   uint32_t expected = copy.type;
   if (!type.compare_exchange_strong(expected, kMessageTypeNone)) return false;
   if ((std::atomic_ref(slot.flags).load() & kMessageFlagPending) != 0) {

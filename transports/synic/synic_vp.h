@@ -1,15 +1,18 @@
-// One virtual processor's synthetic interrupt controller, as its guest uses it: set-up and tear-down in the right
-// order, message slot, event flags, and who is told about each flag. Source: protocol 01 section 4, 02 section 9.4.
+// One virtual processor's synthetic interrupt controller, as its guest uses it: set-up and
+// tear-down in the right order, message slot, event flags, and who is told about each flag. Source:
+// protocol 01 section 4, 02 section 9.4.
 //
 //   SynicVp synic(partition, vp, executor, {}, handler);
 //   VMBUSKIT_RETURN_IF_ERROR(synic.Enable(pages));
-//   synic.SetTarget(relid, Callback::To<&Channel::OnSignal>(channel));   // from now on its flag calls
+//   synic.SetTarget(relid, Callback::To<&Channel::OnSignal>(channel));   // its flag calls it
 //   synic.Disable();
 //
-// An interrupt costs 32 loads, one exchange for each word of flags that is not zero, one call for each bit.
+// An interrupt costs 32 loads, one exchange for each word of flags that is not zero, one call for
+// each bit.
 //
-// Thread safety: the executor of the virtual processor, except TakeMessage, which a crash may call for every processor
-// from one thread. Ownership: owns its two pages; targets must outlive their entry.
+// Thread safety: the executor of the virtual processor, except TakeMessage, which a crash may call
+// for every processor from one thread. Ownership: owns its two pages; targets must outlive their
+// entry.
 // Errors: what the host puts into slot and flags is checked and counted, never trusted.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_SYNIC_VP_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_SYNIC_VP_H_

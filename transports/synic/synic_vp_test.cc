@@ -1,4 +1,5 @@
-// One processor's SynIC: order of registers, the message protocol, event flags; and the hypervisor's introduction.
+// One processor's SynIC: order of registers, the message protocol, event flags; and the
+// hypervisor's introduction.
 #include "transports/synic/synic_vp.h"
 
 #include <gtest/gtest.h>

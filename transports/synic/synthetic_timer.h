@@ -1,12 +1,14 @@
-// A synthetic timer of one virtual processor: calls back on that processor's executor at a reference time, by an
-// interrupt of its own (direct mode) or through the message slot. Source: protocol 01 sections 5 and 6.
+// A synthetic timer of one virtual processor: calls back on that processor's executor at a
+// reference time, by an interrupt of its own (direct mode) or through the message slot. Source:
+// protocol 01 sections 5 and 6.
 //
 //   SyntheticTimer timer(partition, synic, {.mode = SyntheticTimer::Mode::kDirect},
 //                        Callback::To<&Beat::OnTick>(this));
 //   VMBUSKIT_RETURN_IF_ERROR(timer.Start());
 //   timer.Arm(*timer.ReferenceNow() + 10'000);      // in a millisecond
 //
-// Thread safety: the executor of the SynicVp. Lifetime: shorter than the SynicVp's; stops at destruction.
+// Thread safety: the executor of the SynicVp. Lifetime: shorter than the SynicVp's; stops at
+// destruction.
 // Units: reference time, 100 ns ticks since the partition was made.
 // Errors: a call without need (a late interrupt of a timer that was disarmed) is swallowed.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_SYNTHETIC_TIMER_H_
@@ -44,7 +46,8 @@ class SyntheticTimer {
   // Configuration and count 0, before the SynIC goes (section 7.1).
   void Stop();
 
-  // Calls the handler once, at or after `deadline`; one in the past at once. Replaces an earlier one.
+  // Calls the handler once, at or after `deadline`; one in the past at once. Replaces an earlier
+  // one.
   absl::Status Arm(uint64_t deadline);
   void Disarm();
   bool armed() const { return armed_; }
