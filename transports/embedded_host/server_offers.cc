@@ -70,19 +70,21 @@ absl::Status VmbusServer::HandleRequestOffers(const CheckedMessage& message) {
 }
 
 std::vector<ServerChannel*> VmbusServer::OfferOrder() {
-  std::vector<ServerChannel*> order;
-  for (auto& [id, channel] : channels_.all()) order.push_back(&channel);
-  std::stable_sort(order.begin(), order.end(), [](const ServerChannel* a, const ServerChannel* b) {
-    return a->offer.class_id < b->offer.class_id;
-  });
-  if (options_.offer_shuffle_seed != 0) {
-    Random random(options_.offer_shuffle_seed);
-    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
-  }
   // A sub-channel's offer overtakes nothing.
-  std::stable_partition(order.begin(), order.end(), [](const ServerChannel* channel) {
-    return channel->offer.subchannel_index == 0;
-  });
+  std::vector<ServerChannel*> order;
+  std::vector<ServerChannel*> subchannels;
+  for (auto& [id, channel] : channels_.all()) {
+    (channel.offer.subchannel_index == 0 ? order : subchannels).push_back(&channel);
+  }
+  Random random(options_.offer_shuffle_seed);
+  for (std::vector<ServerChannel*>* part : {&order, &subchannels}) {
+    std::sort(part->begin(), part->end(), [](const ServerChannel* a, const ServerChannel* b) {
+      return std::pair(a->offer.class_id, a->id) < std::pair(b->offer.class_id, b->id);
+    });
+    if (options_.offer_shuffle_seed == 0) continue;
+    for (size_t i = part->size(); i > 1; --i) std::swap((*part)[i - 1], (*part)[random.Below(i)]);
+  }
+  order.insert(order.end(), subchannels.begin(), subchannels.end());
   return order;
 }
 
