@@ -2,6 +2,8 @@
 // the host fails.
 #include "transports/synic/synic_transport.h"
 
+#include <algorithm>
+
 #include "transports/synic/synic_transport_testing.h"
 
 namespace vmbuskit {
@@ -140,17 +142,34 @@ TEST_F(SynicTransportTest, ChannelsLeftOpenAreTakenBackByUnload) {
   EXPECT_EQ(transport_->shared_pages(), 0u);
   // The owners let go afterwards, of what is theirs alone already.
   CountingHandler handler;
+  const uint64_t hypercalls = partition_.hypercalls;
   {
     SimTurn turn = sim_.Enter(cpu1_);
     channel->Start(handler);
     EXPECT_EQ(channel->Send({.payload = {}}), SendResult::kOk);  // signals nobody
     channel->Close(absl::CancelledError("end"));
   }
-  EXPECT_TRUE(partition_.signals.empty());
+  EXPECT_EQ(partition_.hypercalls, hypercalls);
   EXPECT_TRUE(Run(transport_->Close(std::move(channel))).ok());
   EXPECT_TRUE(Run(transport_->TearDownGpadl(*gpadl)).ok());
   buffer->Reset();
   ExpectNothingShared();
+}
+
+TEST_F(SynicTransportTest, AMonitorPageThatWentBackIsNotTouched) {
+  host_.monitor_id = 3;
+  Connect();
+  std::unique_ptr<Channel> channel = Open(5, 1);
+  const Gpa page = host_.LastOf<InitiateContactMessage>().child_to_parent;
+  EXPECT_TRUE(Run(transport_->Disconnect()).ok());
+  const std::span<std::byte> bytes = *memory_->Translate(page, kPageSize);
+  std::ranges::fill(bytes, std::byte{0});  // somebody else's now
+  {
+    SimTurn turn = sim_.Enter(cpu1_);
+    EXPECT_EQ(channel->Send({.payload = {}}), SendResult::kOk);
+  }
+  EXPECT_TRUE(std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; }));
+  EXPECT_TRUE(Run(transport_->Close(std::move(channel))).ok());
 }
 
 // ---- The crash path: from outside of any turn, as nothing else runs ----
