@@ -46,10 +46,7 @@ void ChannelPort::Deliver() {
   if (counters_.early_interrupts != 0) channel_->wake().Signal();
 }
 
-void ChannelPort::Detach() {
-  detached_ = true;
-  monitor_page_ = nullptr;
-}
+void ChannelPort::Detach() { detached_ = true; }
 
 void ChannelPort::SignalHost() {
   if (detached_) return;

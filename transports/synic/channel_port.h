@@ -72,7 +72,7 @@ class ChannelPort {
   const uint32_t relid_;
   const uint32_t connection_id_;
   const uint8_t monitor_id_;
-  MonitorPage* monitor_page_;  // null: by hypercall
+  MonitorPage* const monitor_page_;  // null: by hypercall
   GuestRings rings_;
   Channel* channel_ = nullptr;
   bool delivering_ = false;

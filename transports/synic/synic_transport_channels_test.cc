@@ -225,26 +225,6 @@ TEST_F(SynicChannelTest, ATearDownWithoutAnswerLeaksTheRings) {
   EXPECT_EQ(transport_->open_channels(), 0u);
 }
 
-TEST_F(SynicChannelTest, AnAnswerInTheMomentOfTheDeadlineIsNotLost) {
-  struct LateAnswer {
-    void Come() { host.Say(GpadlCreatedMessage{.relid = 5, .gpadl = 0xE1E10}); }
-    FakeHost& host;
-  } late{host_};
-  Connect();
-  host_.silent.insert(MessageType::kGpadlHeader);
-  absl::StatusOr<PageRun> buffer = pages_.Allocate(2);
-  Timer timer(cpu0_, Callback::To<&LateAnswer::Come>(&late));
-  timer.Arm(sim_.Now() + 60s);
-  absl::StatusOr<Gpadl> gpadl = Run(transport_->CreateGpadl(5, *buffer));
-  // Whichever was served first: either it is ours to tear down, or the client tears it down.
-  if (gpadl.ok()) {
-    EXPECT_TRUE(Run(transport_->TearDownGpadl(*gpadl)).ok());
-  }
-  Settle();
-  EXPECT_EQ(transport_->client().gpadl_count(), 0u);
-  EXPECT_EQ(host_.Count(MessageType::kGpadlTeardown), 1u);
-}
-
 TEST_F(SynicChannelTest, LargeBuffersTravelInManyMessages) {
   Connect();
   absl::StatusOr<PageRun> buffer = pages_.Allocate(4096);
@@ -405,6 +385,34 @@ TEST_F(SynicChannelTest, InspectShowsWhatIsHeld) {
   EXPECT_NE(json.find("\"pages_shared\": 8"), std::string::npos) << json;
   EXPECT_TRUE(Run(transport_->Close(std::move(channel))).ok());
 }
+
+// Every order of what is due at the same instant.
+class SynicSeedTest : public SynicTransportFixture, public testing::WithParamInterface<uint64_t> {
+ protected:
+  SynicSeedTest() : SynicTransportFixture(GetParam()) {}
+};
+
+TEST_P(SynicSeedTest, AnAnswerInTheMomentOfTheDeadlineIsNotLost) {
+  struct LateAnswer {
+    void Come() { host.Say(GpadlCreatedMessage{.relid = 5, .gpadl = 0xE1E10}); }
+    FakeHost& host;
+  } late{host_};
+  Connect();
+  host_.silent.insert(MessageType::kGpadlHeader);
+  absl::StatusOr<PageRun> buffer = pages_.Allocate(2);
+  Timer timer(cpu0_, Callback::To<&LateAnswer::Come>(&late));
+  timer.Arm(sim_.Now() + 60s);
+  absl::StatusOr<Gpadl> gpadl = Run(transport_->CreateGpadl(5, *buffer));
+  // Whichever was served first: either it is ours to tear down, or the client tears it down.
+  if (gpadl.ok()) {
+    EXPECT_TRUE(Run(transport_->TearDownGpadl(*gpadl)).ok());
+  }
+  Settle();
+  EXPECT_EQ(transport_->client().gpadl_count(), 0u);
+  EXPECT_EQ(host_.Count(MessageType::kGpadlTeardown), 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, SynicSeedTest, testing::Range<uint64_t>(0, 32));
 
 }  // namespace
 }  // namespace vmbuskit

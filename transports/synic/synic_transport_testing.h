@@ -33,7 +33,7 @@ class CountingHandler : public ChannelHandler {
 
 class SynicTransportFixture : public testing::Test, public BusListener {
  protected:
-  SynicTransportFixture() { Make({}); }
+  explicit SynicTransportFixture(uint64_t seed = 0) : sim_(seed) { Make({}); }
   ~SynicTransportFixture() override { (void)Run(transport_->Disconnect()); }
 
   void Make(const SynicTransport::Options& options) {
@@ -90,7 +90,7 @@ class SynicTransportFixture : public testing::Test, public BusListener {
   FirstFitPageAllocator pages_{*memory_, 1, 8999};
   FakePartition partition_{*memory_, 2};
   FakeHost host_{partition_};
-  SimScheduler sim_{0};
+  SimScheduler sim_;
   SimExecutor& cpu0_ = sim_.NewExecutor(0);
   SimExecutor& cpu1_ = sim_.NewExecutor(1);
   std::vector<uint32_t> offers_;
