@@ -8,7 +8,6 @@
 
 namespace vmbuskit {
 namespace {
-
 class Echo final : public SimpleDevice {
  public:
   using SimpleDevice::SimpleDevice;
@@ -44,13 +43,13 @@ constexpr DeviceClass kClass = {
     .name = "echo",
     .class_ids = std::span(&echo::kClassId, 1),
     .speed = DeviceSpeed::kFast,
+    .answer_bytes = 4096 + 512,  // it answers with what it got
     .create = [](DeviceContext& context) -> std::unique_ptr<Device> {
       return std::make_unique<Echo>(context);
     },
 };
 
 }  // namespace
-
 const DeviceClass& EchoClass() { return kClass; }
 
 }  // namespace vmbuskit

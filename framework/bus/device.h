@@ -101,6 +101,7 @@ struct DeviceClass {
   uint32_t receive_ring_bytes = 12 * 1024;  // data bytes
   uint32_t max_packet_bytes = 4096 + 512;
   uint32_t max_requests = 64;
+  uint32_t answer_bytes = 0;  // of the largest answer that OnPacket sends; see Channel::Options
   std::unique_ptr<Device> (*create)(DeviceContext& context) = nullptr;
 };
 

@@ -91,6 +91,7 @@ OpenParameters DeviceInstance::ClassParameters() const {
   parameters.receive_ring_bytes = parts_.device_class.receive_ring_bytes;
   parameters.channel.max_packet_bytes = parts_.device_class.max_packet_bytes;
   parameters.channel.max_requests = parts_.device_class.max_requests;
+  parameters.channel.answer_bytes = parts_.device_class.answer_bytes;
   return parameters;
 }
 

@@ -1,5 +1,6 @@
 #include "framework/channel/channel.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -7,6 +8,16 @@
 #include "framework/base/status.h"
 
 namespace vmbuskit {
+namespace {
+
+// A ring too small for the answer serves as much as it can hold.
+uint32_t AnswerRingBytes(const Channel::Options& options) {
+  const uint32_t total = sizeof(PacketDescriptor) + ((options.answer_bytes + 7) & ~7u) +
+                         static_cast<uint32_t>(kPacketTrailerBytes);
+  return std::min(total, options.outgoing.data_bytes - 8);
+}
+
+}  // namespace
 
 Channel::Channel(Executor& executor, Options options)
     : executor_(executor),
@@ -15,6 +26,7 @@ Channel::Channel(Executor& executor, Options options)
               {.max_packet_bytes = options_.max_packet_bytes, .guest_end = options_.guest_end}),
       writer_(options_.outgoing),
       requests_(executor, options_.max_requests),
+      answer_ring_bytes_(options_.answer_bytes == 0 ? 0 : AnswerRingBytes(options_)),
       wake_(executor, Callback::To<&Channel::OnWake>(this)) {}
 
 Channel::~Channel() {
@@ -47,7 +59,7 @@ SendResult Channel::Send(const OutgoingPacket& packet) {
     tap_->OnOutgoing(*this, packet);
   }
   // Appending may have seen space for the packet that waits, and then the peer will not signal.
-  if (wanted_bytes_ != 0 && !writer_.space_requested()) [[unlikely]] {
+  if ((wanted_bytes_ != 0 || stalled_) && !writer_.space_requested()) [[unlikely]] {
     WakeSelf();
   }
   if (batch_depth_ == 0) Publish();
@@ -59,7 +71,9 @@ SendResult Channel::Retry(const OutgoingPacket& packet, size_t total, AppendResu
     Publish();  // the peer cannot free what it does not see
     const auto bytes = static_cast<uint32_t>(total);
     if (wanted_bytes_ == 0 || bytes < wanted_bytes_) {
-      const bool fits = writer_.RequestSpace(bytes);
+      const bool fits =
+          writer_.RequestSpace(stalled_ ? std::min(bytes, answer_ring_bytes_) : bytes);
+      if (fits && stalled_) WakeSelf();
       if (fits) refused = writer_.Append(packet);
       if (refused == AppendResult::kOk) return SendResult::kOk;
       if (fits) WakeSelf();  // a peer that takes space back; asks again at the next turn

@@ -45,6 +45,10 @@ class Channel {
     uint32_t max_packet_bytes = 4096 + 512;  // larger packets: in, a violation; out, kTooBig
     uint32_t max_requests = 256;             // slots of the request table
     uint32_t drain_budget = 1024;  // packets per turn before other work of the executor runs
+    // Payload bytes of an answer: no packet is delivered before an answer of that size surely fits into the
+    // outgoing ring, so that whoever answers at once never sees kFull. For the end that answers only, whose peer
+    // reads without such a condition: if both ends wait for room, neither makes any. 0: deliver always.
+    uint32_t answer_bytes = 0;
     // A guest ignores packets of unknown type, a host fails the channel (protocol 02 section 8.3).
     bool guest_end = true;
   };
@@ -133,7 +137,8 @@ class Channel {
   uint32_t ReadPass(uint32_t budget);
   void Deliver(const Packet& packet);
   void OfferSpace();
-  bool WantsSpace() const { return wanted_bytes_ != 0 || wants_slot_; }
+  bool WantsSpace() const { return wanted_bytes_ != 0 || wants_slot_ || stalled_; }
+  uint32_t LeastSpaceWanted() const;
 
   void WakeSelf();
   void Fail(const char* ring, const RingViolation& violation);
@@ -146,9 +151,11 @@ class Channel {
   RingReader reader_;
   RingWriter writer_;
   RequestTable requests_;
+  const uint32_t answer_ring_bytes_;  // RingBytes that must be free for a delivery; 0: none
   uint32_t batch_depth_ = 0;
   uint32_t wanted_bytes_ = 0;  // smallest packet refused for lack of ring space; 0: none waits
   bool wants_slot_ = false;    // a request was refused for lack of a slot
+  bool stalled_ = false;       // a packet waits for room for its answer
   bool draining_ = false;
   bool self_woken_ = false;  // the wake-up under way is our own
   bool finished_ = false;    // Finish ran

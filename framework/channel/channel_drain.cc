@@ -46,6 +46,7 @@ bool Channel::Drain() {
   uint32_t read = 0;
   do {
     reader_.Mask();
+    stalled_ = false;
     const uint32_t count = ReadPass(left);
     read += count;
     if (count != 0 && !closed()) handler_->OnDrained(*this);
@@ -55,6 +56,7 @@ bool Channel::Drain() {
     const bool freed = reader_.Commit();
     const bool sent = writer_.Publish();
     if (freed || sent) SignalPeer();
+    if (stalled_) break;  // masked: what signals next is the room asked for
     // A pass without packets counts too: a peer could keep us busy with ignored ones.
     left -= std::max(count, 1u);
     if (left == 0) {
@@ -71,6 +73,10 @@ bool Channel::Drain() {
 uint32_t Channel::ReadPass(uint32_t budget) {
   Packet packet;
   for (uint32_t count = 0; count < budget;) {
+    if (answer_ring_bytes_ != 0 && !writer_.Fits(answer_ring_bytes_)) [[unlikely]] {
+      stalled_ = reader_.Readable();
+      return count;
+    }
     switch (reader_.Next(packet)) {
       case ReadResult::kEmpty:
         return count;
@@ -107,11 +113,21 @@ void Channel::Deliver(const Packet& packet) {
   }
 }
 
+uint32_t Channel::LeastSpaceWanted() const {
+  if (!stalled_) return wanted_bytes_;
+  return wanted_bytes_ == 0 ? answer_ring_bytes_ : std::min(wanted_bytes_, answer_ring_bytes_);
+}
+
 void Channel::OfferSpace() {
   bool writable = false;
-  if (wanted_bytes_ != 0 && writer_.RequestSpace(wanted_bytes_)) {
-    wanted_bytes_ = 0;
-    writable = true;
+  // Twice at most: the smaller wish, then the larger one.
+  while (LeastSpaceWanted() != 0 && writer_.RequestSpace(LeastSpaceWanted())) {
+    if (writer_.violation()) return Fail("outgoing", writer_.violation());
+    if (stalled_ && writer_.Fits(answer_ring_bytes_)) stalled_ = false;
+    if (wanted_bytes_ != 0 && writer_.Fits(wanted_bytes_)) {
+      wanted_bytes_ = 0;
+      writable = true;
+    }
   }
   if (wants_slot_ && !requests_.full()) {
     wants_slot_ = false;

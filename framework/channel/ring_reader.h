@@ -59,6 +59,9 @@ class RingReader {
   // trusted not to change what it published, as in the single-threaded simulator.
   [[nodiscard]] ReadResult NextInPlace(Packet& packet);
 
+  // True when there is something to read, or the ring is corrupt, which Next tells.
+  bool Readable() { return available_ != 0 || !Refresh() || available_ != 0; }
+
   // Gives the space of all packets read so far back to the producer. True: signal the peer, which
   // waits for space and now has it.
   [[nodiscard]] bool Commit();

@@ -61,6 +61,9 @@ class RingWriter {
   // this. 0 when corrupt.
   uint32_t FreeBytes();
 
+  // True when a packet of `total` RingBytes fits now, the peer's latest progress included. False when corrupt.
+  bool Fits(uint32_t total) { return total <= room_ || (RefreshRoom() && total <= room_); }
+
   // RingBytes of the largest packet that fits into the empty ring.
   uint32_t max_total() const { return max_total_; }
   uint32_t data_bytes() const { return data_bytes_; }

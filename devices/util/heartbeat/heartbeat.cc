@@ -49,6 +49,7 @@ constexpr DeviceClass kClass = {
     .name = "heartbeat",
     .class_ids = kClassIds,
     .speed = DeviceSpeed::kSlow,
+    .answer_bytes = kService.message_bytes_max,
     .create = [](DeviceContext& context) -> std::unique_ptr<Device> {
       return std::make_unique<Heartbeat>(context);
     },

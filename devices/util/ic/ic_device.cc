@@ -16,15 +16,10 @@ void IcDevice::Inspect(InspectNode& node) const {
   node.Set("negotiations", negotiations_);
   node.Set("requests", requests_);
   node.Set("dropped_malformed", dropped_malformed_);
-  node.Set("dropped_busy", dropped_busy_);
   if (!last_violation_.ok()) node.Set("last_violation", std::string(last_violation_.message()));
 }
 
 void IcDevice::OnPacket(Channel& channel, const Packet& packet) {
-  if (reply_bytes_ != 0) {
-    ++dropped_busy_;
-    return;
-  }
   if (packet.payload.size() > buffer_.size()) {
     ++dropped_malformed_;
     last_violation_ = Violation(channel.name(), "ic message bytes", packet.payload.size());
@@ -51,27 +46,16 @@ void IcDevice::OnPacket(Channel& channel, const Packet& packet) {
     message->header.flags = kResponseFlags;
   }
   std::memcpy(buffer_.data() + kHeaderOffset, &message->header, sizeof message->header);
-  reply_bytes_ = message->bytes;
-  reply_transaction_ = packet.transaction_id;
-  Reply(channel);
+  // The answer is a message on the pipe, not a completion, in the request's own length (rules F1 and F2).
+  (void)channel.Send({.type = PacketType::kInBand,
+                      .transaction_id = packet.transaction_id,
+                      .payload = std::span(buffer_).first(message->bytes)});
 }
 
 uint32_t IcDevice::Dispatch(Message& message) {
   if (message.header.message_type != service_.type || !agreed_) return kStatusFail;
   ++requests_;
   return OnRequest(message);
-}
-
-void IcDevice::OnWritable(Channel& channel) {
-  if (reply_bytes_ != 0) Reply(channel);
-}
-
-// The answer is a message on the pipe, not a completion, in the request's own length (rules F1 and F2).
-void IcDevice::Reply(Channel& channel) {
-  const SendResult result = channel.Send({.type = PacketType::kInBand,
-                                          .transaction_id = reply_transaction_,
-                                          .payload = std::span(buffer_).first(reply_bytes_)});
-  if (result != SendResult::kFull) reply_bytes_ = 0;
 }
 
 }  // namespace vmbuskit::ic

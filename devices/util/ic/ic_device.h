@@ -5,7 +5,8 @@
 //     uint32_t OnRequest(ic::Message& message) override { ...; return ic::kStatusOk; }
 //   };
 //
-// A request is answered from the packet callback: nothing is allocated, nothing waits. Messages that break a rule
+// A request is answered from the packet callback: nothing is allocated, nothing waits. The class sets answer_bytes to
+// its largest message, so that an answer always finds room. Messages that break a rule
 // are dropped without an answer and counted (protocol 30 section 9); an unknown type is answered E_FAIL (rule F7).
 // Thread safety: the device's executor.
 #ifndef VMBUSKIT_DEVICES_UTIL_IC_IC_DEVICE_H_
@@ -49,19 +50,14 @@ class IcDevice : public SimpleDevice {
 
  private:
   void OnPacket(Channel& channel, const Packet& packet) final;
-  void OnWritable(Channel& channel) final;
   uint32_t Dispatch(Message& message);
-  void Reply(Channel& channel);
 
   const Service& service_;
   std::vector<std::byte> buffer_;  // the message being answered; allocated once
-  size_t reply_bytes_ = 0;         // nonzero: an answer waits for ring space
-  uint64_t reply_transaction_ = 0;
   std::optional<Agreed> agreed_;
   uint64_t requests_ = 0;
   uint64_t negotiations_ = 0;
   uint64_t dropped_malformed_ = 0;
-  uint64_t dropped_busy_ = 0;  // the host sent on although it left no room for answers
   absl::Status last_violation_;
 };
 
