@@ -102,7 +102,8 @@ void Bus::Forget(const Node& node) {
   gone_.push_back(std::move(gone));
   if (gone_.size() > options_.gone_devices_max) gone_.pop_front();
 
-  // Sub-channels that the host did not take back yet die with their device; their relids wait for it.
+  // Sub-channels that the host did not take back yet die with their device; their relids wait for
+  // it.
   for (const DeviceChannels::Record& record : node->channels().records()) {
     relids_.erase(record->offer.relid);
     if (record->offer.subchannel_index != 0) refused_.insert(record->offer.relid);

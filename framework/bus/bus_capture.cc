@@ -1,4 +1,5 @@
-// Packet capture across the bus: turning it on and off while channels run, and fetching what was captured.
+// Packet capture across the bus: turning it on and off while channels run, and fetching what was
+// captured.
 #include "framework/bus/bus_capture.h"
 
 #include <utility>

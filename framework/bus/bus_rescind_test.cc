@@ -255,7 +255,8 @@ TEST_P(BusRescindTest, ALostConnectionTakesEverythingBack) {
   EXPECT_EQ(State(kDisk1), "running");
 }
 
-// Faults at every operation of a device's life, one after the other: whatever happens, nothing is lost.
+// Faults at every operation of a device's life, one after the other: whatever happens, nothing is
+// lost.
 TEST_P(BusRescindTest, AtEveryOperationOfALife) {
   for (const FakeOperation operation : {FakeOperation::kOpen, FakeOperation::kCreateGpadl,
                                         FakeOperation::kClose, FakeOperation::kTearDownGpadl}) {

@@ -1,5 +1,5 @@
-// For the bus's own tests: a bus over a FakeTransport, and a driver that does what a test's plan says and writes
-// down what happens to it.
+// For the bus's own tests: a bus over a FakeTransport, and a driver that does what a test's plan
+// says and writes down what happens to it.
 //
 //   class RescindTest : public BusTest {};
 //   TEST_P(RescindTest, WhileOpening) {
@@ -233,7 +233,8 @@ class BusTest : public testing::TestWithParam<uint64_t> {
   }
 
   std::vector<DeviceInfo> Describe() { return Await(bus().Describe()); }
-  // Of the newest device of that instance that is not gone; of the last gone one when there is none.
+  // Of the newest device of that instance that is not gone; of the last gone one when there is
+  // none.
   DeviceInfo Info(const Guid& instance) {
     DeviceInfo found;
     for (const DeviceInfo& info : Describe()) {

@@ -5,8 +5,8 @@
 //   const DeviceClass* device_class = registry.Find(offer.class_id);   // null: no driver
 //
 // Thread safety: the bus executor. Lifetime: classes are constants that outlive the registry.
-// Errors: InvalidArgument for a class that cannot work, AlreadyExists naming both classes that claim a GUID;
-// after an error nothing of the list was added.
+// Errors: InvalidArgument for a class that cannot work, AlreadyExists naming both classes that
+// claim a GUID; after an error nothing of the list was added.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_CLASS_REGISTRY_H_
 #define VMBUSKIT_FRAMEWORK_BUS_CLASS_REGISTRY_H_
 

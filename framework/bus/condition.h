@@ -5,10 +5,10 @@
 //   state_ = State::kStopping;
 //   changed_.NotifyAll();
 //
-// For the bus's own waits for work to do, which end with the device or the bus. What waits for a peer has a
-// deadline; a Wait with one returns false when that passed.
-// Thread safety: its executor. Lifetime: nobody may wait any more when it goes. A waiting coroutine may be
-// destroyed. Nobody is resumed inside NotifyAll, but at the next turn.
+// For the bus's own waits for work to do, which end with the device or the bus. What waits for a
+// peer has a deadline; a Wait with one returns false when that passed.
+// Thread safety: its executor. Lifetime: nobody may wait any more when it goes. A waiting coroutine
+// may be destroyed. Nobody is resumed inside NotifyAll, but at the next turn.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_CONDITION_H_
 #define VMBUSKIT_FRAMEWORK_BUS_CONDITION_H_
 

@@ -1,5 +1,6 @@
-// What a device driver (VSC) is to the bus. Two sizes: Device, with everything in its own hands, and
-// SimpleDevice (simple_device.h) for a class with one channel and no control traffic of its own.
+// What a device driver (VSC) is to the bus. Two sizes: Device, with everything in its own hands,
+// and SimpleDevice (simple_device.h) for a class with one channel and no control traffic of its
+// own.
 //
 // Life cycle (the bus calls, in this order, all on the device's executor):
 //   constructor   cheap, cannot fail
@@ -35,7 +36,8 @@ enum class StopReason {
 };
 
 // What the bus gives a device: its offer, its executor, and the control path for its own channels.
-// Lives as long as the device. Thread safety: the device's executor; the Tasks hop to the bus and back.
+// Lives as long as the device. Thread safety: the device's executor; the Tasks hop to the bus and
+// back.
 class DeviceContext {
  public:
   virtual ~DeviceContext() = default;
@@ -44,33 +46,35 @@ class DeviceContext {
   virtual const Offer& offer() const = 0;
   virtual uint32_t bus_version() const = 0;
 
-  // Opens the primary channel with the ring sizes of the class (or of `override_parameters`, whose relid and
-  // target_vp are filled in). The context owns the channel until CloseChannels. Parameters are to be named variables
-  // of the caller: g++ 12 copies a braced temporary in a co_await expression wrongly.
+  // Opens the primary channel with the ring sizes of the class (or of `override_parameters`, whose
+  // relid and target_vp are filled in). The context owns the channel until CloseChannels.
+  // Parameters are to be named variables of the caller: g++ 12 copies a braced temporary in a
+  // co_await expression wrongly.
   virtual Task<absl::StatusOr<Channel*>> OpenChannel(OpenParameters override_parameters) = 0;
   virtual Task<absl::StatusOr<Channel*>> OpenChannel() = 0;
   // Waits until `count` sub-channels were offered or the deadline passed; how many there are.
   virtual Task<uint32_t> WaitForSubchannels(uint32_t count, Duration deadline) = 0;
-  // Opens sub-channel `index` (1 ..) on the executor that placement chose; its packets arrive there. The same choice
-  // of parameters.
+  // Opens sub-channel `index` (1 ..) on the executor that placement chose; its packets arrive
+  // there. The same choice of parameters.
   virtual Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index) = 0;
   virtual Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index,
                                                         OpenParameters parameters) = 0;
 
-  // Shares freshly allocated guest pages with the host over the primary channel; they are torn down and returned
-  // with the channel. The mapping stays valid that long.
+  // Shares freshly allocated guest pages with the host over the primary channel; they are torn down
+  // and returned with the channel. The mapping stays valid that long.
   struct SharedBuffer {
     Gpadl gpadl;
     std::span<std::byte> bytes;
   };
   virtual Task<absl::StatusOr<SharedBuffer>> ShareBuffer(uint32_t byte_count) = 0;
 
-  // Closes what was opened and takes back what was shared, sub-channels first. The bus does this after Stop for
-  // a device that did not.
+  // Closes what was opened and takes back what was shared, sub-channels first. The bus does this
+  // after Stop for a device that did not.
   virtual Task<absl::Status> CloseChannels() = 0;
 
-  // The running device cannot go on (its peer broke a rule, its channel ended): the bus takes it down with
-  // StopReason::kFailed and shows `reason`. Without effect while the device stops or is taken away already.
+  // The running device cannot go on (its peer broke a rule, its channel ended): the bus takes it
+  // down with StopReason::kFailed and shows `reason`. Without effect while the device stops or is
+  // taken away already.
   virtual void Fail(const absl::Status& reason) { (void)reason; }
 };
 
@@ -82,17 +86,19 @@ class Device {
   virtual Task<void> PrepareStop(StopReason reason) = 0;
   virtual void Stop() = 0;
 
-  // A sub-channel was offered (index >= 1) or taken back. On the device's executor.
+  // A sub-channel was offered (index >= 1) or taken back. On the device's executor. The Channel of
+  // one that was taken back has ended and may be used until the call returned, not longer.
   virtual void OnSubchannelOffered(uint16_t index) { (void)index; }
   virtual void OnSubchannelRescinded(uint16_t index) { (void)index; }
 
-  // The versions that Start negotiated, as people write them ("3.0 / 3.0"); empty when there are none.
+  // The versions that Start negotiated, as people write them ("3.0 / 3.0"); empty when there are
+  // none.
   virtual std::string NegotiatedVersions() const { return {}; }
   virtual void Inspect(InspectNode& node) const { (void)node; }
 };
 
-// A device class is a value that a product lists; nothing registers itself. All members are constants of the
-// class and outlive every use.
+// A device class is a value that a product lists; nothing registers itself. All members are
+// constants of the class and outlive every use.
 struct DeviceClass {
   std::string_view name;
   std::span<const Guid> class_ids;

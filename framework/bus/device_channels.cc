@@ -12,7 +12,8 @@ namespace {
 
 using State = DeviceChannel::State;
 
-// Before this version a host wants the shared pages torn down while the channel is still open (protocol 11).
+// Before this version a host wants the shared pages torn down while the channel is still open
+// (protocol 11).
 constexpr uint32_t kTearDownAfterClose = 0x00040000;
 
 }  // namespace

@@ -1,17 +1,18 @@
-// The channels of one device and the memory that it shares with the host: opening, closing, being taken back.
+// The channels of one device and the memory that it shares with the host: opening, closing, being
+// taken back.
 //
 //   DeviceChannels channels(transport, placement, offer, "echo 1c5f0a4e-...");
 //   absl::StatusOr<OpenedChannel> opened = co_await channels.Open(0, speed, parameters);
 //   ...
 //   channels.Refuse(absl::UnavailableError("rescinded"));    // nothing new from here on
-//   co_await channels.EndAll();                               // and everything that waits on them ends
-//   co_await channels.CloseAll();                             // sub-channels first, then the pages come back
+//   co_await channels.EndAll();        // and everything that waits on them ends
+//   co_await channels.CloseAll();      // sub-channels first, then the pages come back
 //
 // Thread safety: the bus executor; Tasks visit a channel's executor and come back. Only
 // DeviceChannel::withdrawn is the device executor's.
 // Ownership: owns the channels from Open until Close gives them back to the transport.
-// Errors: those of the transport; FailedPrecondition for a channel that is open already or not open at all;
-// whatever Refuse was given.
+// Errors: those of the transport; FailedPrecondition for a channel that is open already or not open
+// at all; whatever Refuse was given.
 // Source: protocol 02 sections 4.2 and 5.4.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_DEVICE_CHANNELS_H_
 #define VMBUSKIT_FRAMEWORK_BUS_DEVICE_CHANNELS_H_
@@ -77,7 +78,8 @@ class DeviceChannels {
   const std::vector<Record>& records() const { return records_; }  // primary first
   uint32_t subchannel_count() const;                               // not taken back
 
-  // Opens channel `index`, on its CPU: the primary on that of `SetPrimaryCpu`, the others where placement says.
+  // Opens channel `index`, on its CPU: the primary on that of `SetPrimaryCpu`, the others where
+  // placement says.
   Task<absl::StatusOr<OpenedChannel>> Open(uint16_t index, DeviceSpeed speed,
                                            OpenParameters parameters);
   void SetPrimaryCpu(uint32_t cpu) { records_.front()->cpu = cpu; }
@@ -88,11 +90,13 @@ class DeviceChannels {
   void Refuse(const absl::Status& reason);
   // Takes the refusal back, for another start.
   void Admit() { refused_ = absl::OkStatus(); }
-  // Ends every open channel (Channel::Close) with the reason of the refusal; they stay in place until closed.
+  // Ends every open channel (Channel::Close) with the reason of the refusal; they stay in place
+  // until closed.
   Task<void> EndAll();
   Task<void> End(Record record, absl::Status reason);
 
-  // Sub-channels first, then the shared pages and the primary. The first error, after doing all of it.
+  // Sub-channels first, then the shared pages and the primary. The first error, after doing all of
+  // it.
   Task<absl::Status> CloseAll();
   Task<absl::Status> Close(Record record);
 

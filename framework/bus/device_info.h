@@ -1,6 +1,7 @@
 // What the bus tells people about a device: one line of its table.
 //
-//   for (const DeviceInfo& device : co_await bus.Describe()) Print(device.class_name, ToString(device.state));
+//   const std::vector<DeviceInfo> devices = co_await bus.Describe();
+//   for (const DeviceInfo& device : devices) Print(device.class_name, ToString(device.state));
 //
 // Thread safety: plain values.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_DEVICE_INFO_H_

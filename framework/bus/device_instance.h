@@ -1,11 +1,13 @@
-// One life of a driver: from its construction to its destruction, on its executor, with its context.
+// One life of a driver: from its construction to its destruction, on its executor, with its
+// context.
 //
 //   DeviceInstance instance(bus_side, device_class, executor, ...);      // bus executor
 //   absl::Status started = co_await instance.Start();                    // there and back
 //   co_await instance.Stop(StopReason::kShutdown);                       // PrepareStop, Stop
 //   co_await instance.Destroy();
 //
-// Also the DeviceContext that the driver is given: each of its Tasks hops to the bus executor and back.
+// Also the DeviceContext that the driver is given: each of its Tasks hops to the bus executor and
+// back.
 // Thread safety: the bus executor, except the DeviceContext, which is the device executor's.
 // Ownership: owns the Device. Destroyed after Destroy, on the bus executor.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_DEVICE_INSTANCE_H_

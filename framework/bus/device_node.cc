@@ -55,7 +55,8 @@ Task<void> DeviceNode::Live() {
                                             closed_.ok() ? "" : "; ", Text(closed_)));
 }
 
-// Devices of one instance never run side by side. Who went without having run leaves its own predecessor behind.
+// Devices of one instance never run side by side. Who went without having run leaves its own
+// predecessor behind.
 Task<void> DeviceNode::WaitForPredecessor() {
   while (predecessor_ != nullptr && !ending()) {
     if (predecessor_->state_ == DeviceState::kGone) {

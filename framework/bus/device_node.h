@@ -7,12 +7,12 @@
 //   offered -> starting -> running -> stopping -> gone
 //                  \__________________/  \-> failed -> starting (Restart) or gone
 //
-// Being taken back in any state refuses new operations and ends every channel, so that all that the driver waits
-// for ends; then it stops on the same path as in a shut-down. Live returns with nothing of the device left;
-// giving the primary's relid back is the caller's last word.
+// Being taken back in any state refuses new operations and ends every channel, so that all that the
+// driver waits for ends; then it stops on the same path as in a shut-down. Live returns with
+// nothing of the device left; giving the primary's relid back is the caller's last word.
 //
-// Thread safety: the bus executor. Lifetime: shared between the bus and whoever describes it; Live must have
-// returned before the last owner goes.
+// Thread safety: the bus executor. Lifetime: shared between the bus and whoever describes it; Live
+// must have returned before the last owner goes.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_DEVICE_NODE_H_
 #define VMBUSKIT_FRAMEWORK_BUS_DEVICE_NODE_H_
 
@@ -55,7 +55,8 @@ class DeviceNode {
     Duration stop_deadline;   // the same for a stopping one
   };
 
-  // `predecessor`: the device that had this instance before and may still be stopping; null when there is none.
+  // `predecessor`: the device that had this instance before and may still be stopping; null when
+  // there is none.
   DeviceNode(const Environment& environment, const Offer& offer, const DeviceClass* device_class,
              std::shared_ptr<DeviceNode> predecessor);
   ~DeviceNode();
@@ -74,7 +75,8 @@ class DeviceNode {
   // Stops a failed or running device and starts it again.
   absl::Status Restart();
 
-  // Fills `info`, and `node` when there is one, visiting the executors of the driver and its channels.
+  // Fills `info`, and `node` when there is one, visiting the executors of the driver and its
+  // channels.
   Task<void> Describe(DeviceInfo& info, InspectNode* node);
   // Without the visits.
   void DescribeItself(DeviceInfo& info) const;

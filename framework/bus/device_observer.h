@@ -1,7 +1,7 @@
 // Whoever wants to use devices: told when one runs and when it is about to stop.
 //
 //   class Exports : public DeviceObserver {
-//     void OnDeviceRunning(const RunningDevice& device) override { ... attach to device.device ... }
+//     void OnDeviceRunning(const RunningDevice& device) override { ... attach ... }
 //     void OnDeviceStopping(const RunningDevice& device) override { ... detach ... }
 //   };
 //

@@ -1,21 +1,23 @@
-// For tests: a scriptable BusTransport in virtual time, with the host's end of every channel at hand.
+// For tests: a scriptable BusTransport in virtual time, with the host's end of every channel at
+// hand.
 //
 //   SimScheduler sim(/*seed=*/7);
 //   FakeTransport transport(sim, {.vp_count = 4});
-//   transport.SetHost(instance, host_handler);                     // plays the device, on host_executor()
-//   transport.Script(FakeOperation::kOpen, FakeAnswer::kFail);     // what the next open gets
+//   transport.SetHost(instance, host_handler);     // plays the device, on host_executor()
+//   transport.Script(FakeOperation::kOpen, FakeAnswer::kFail);  // what the next open gets
 //   transport.Offer(FakeTransport::MakeOffer(5, class_id, instance));
-//   transport.Rescind(5);                                          // delivered in order with the offers
+//   transport.Rescind(5);                                       // in order with the offers
 //   ...
 //   EXPECT_THAT(transport.errors(), IsEmpty());                    // the bus broke no rule
 //   EXPECT_EQ(transport.pages().allocated(), 0u);
 //
-// Every operation takes `answer_delay`, ends early when its channel is rescinded, and at `reply_deadline` when it
-// is never answered. What the bus does is written down in log(), what it does wrong in errors().
+// Every operation takes `answer_delay`, ends early when its channel is rescinded, and at
+// `reply_deadline` when it is never answered. What the bus does is written down in log(), what it
+// does wrong in errors().
 //
-// Thread safety: the simulation's thread; the BusTransport part on executor(0) as always. What the host is told to
-// do (Offer, Rescind, ...) happens at later turns. Lifetime: the scheduler and the host handlers outlive it; no
-// operation may be in progress when it goes.
+// Thread safety: the simulation's thread; the BusTransport part on executor(0) as always. What the
+// host is told to do (Offer, Rescind, ...) happens at later turns. Lifetime: the scheduler and the
+// host handlers outlive it; no operation may be in progress when it goes.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_FAKE_TRANSPORT_H_
 #define VMBUSKIT_FRAMEWORK_BUS_FAKE_TRANSPORT_H_
 
@@ -72,7 +74,8 @@ class FakeTransport final : public BusTransport {
   FakeTransport(SimScheduler& sim, const Options& options);
   ~FakeTransport() override;
 
-  // The next operation of that kind (on `relid`, when one is given) gets `answer`; later calls line up behind.
+  // The next operation of that kind (on `relid`, when one is given) gets `answer`; later calls line
+  // up behind.
   void Script(FakeOperation operation, FakeAnswer answer, uint32_t relid = 0);
 
   // What the host does, one after the other.

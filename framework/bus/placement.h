@@ -2,12 +2,13 @@
 //
 //   Placement placement(transport.vp_count());
 //   uint32_t cpu = placement.Place(DeviceSpeed::kFast, /*subchannel_index=*/0, {});
-//   uint32_t next = placement.Place(DeviceSpeed::kFast, 1, {{cpu}});   // another one, while there is one
+//   uint32_t next = placement.Place(DeviceSpeed::kFast, 1, {{cpu}});  // another one, if any
 //
-// Source: protocol 02 section 6, "CPU assignment", with all CPUs in one NUMA node: slow devices go to CPU 0 (the
-// connect CPU); fast channels take the first online CPU that the map of allocated ones does not hold, the map
-// starts anew when it is full, and a sub-channel passes over CPUs that its own device uses, unless its index is
-// not below the number of online CPUs or each of them was looked at.
+// Source: protocol 02 section 6, "CPU assignment", with all CPUs in one NUMA node: slow devices go
+// to CPU 0 (the connect CPU); fast channels take the first online CPU that the map of allocated
+// ones does not hold, the map starts anew when it is full, and a sub-channel passes over CPUs that
+// its own device uses, unless its index is not below the number of online CPUs or each of them was
+// looked at.
 // Thread safety: the bus executor.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_PLACEMENT_H_
 #define VMBUSKIT_FRAMEWORK_BUS_PLACEMENT_H_

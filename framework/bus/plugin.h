@@ -1,10 +1,12 @@
 // A device class from a shared object, through one version-checked entry point.
 //
-// The shared object defines (with the headers of the program that will load it, and the same compiler):
+// The shared object defines (with the headers of the program that will load it, and the same
+// compiler):
 //
 //   static const vmbuskit::DeviceClass* const kClasses[] = {&MyClass()};
 //   extern "C" const vmbuskit::VmbuskitPlugin* vmbuskit_plugin() {
-//     static const vmbuskit::VmbuskitPlugin plugin = {.device_classes = kClasses, .device_class_count = 1};
+//     static const vmbuskit::VmbuskitPlugin plugin = {.device_classes = kClasses,
+//                                                     .device_class_count = 1};
 //     return &plugin;
 //   }
 //
@@ -13,10 +15,10 @@
 //   absl::Status status = CheckPlugin(plugin);
 //   status = bus.RegisterClasses(PluginDeviceClasses(*plugin));
 //
-// Classes have C++ interfaces, so both must agree on every class layout: kPluginAbiVersion changes with any of
-// them, and the tag names compiler, library and language mode.
-// Thread safety: plain values and pure functions. Lifetime: a shared object stays loaded until the process ends,
-// because its classes do.
+// Classes have C++ interfaces, so both must agree on every class layout: kPluginAbiVersion changes
+// with any of them, and the tag names compiler, library and language mode.
+// Thread safety: plain values and pure functions. Lifetime: a shared object stays loaded until the
+// process ends, because its classes do.
 // Errors: FailedPrecondition that says which side is older and what to do.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_PLUGIN_H_
 #define VMBUSKIT_FRAMEWORK_BUS_PLUGIN_H_

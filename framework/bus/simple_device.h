@@ -1,17 +1,17 @@
-// A device class with one channel: the base opens it, starts it, drains and closes it; the class says what to do
-// with a packet. All of a class may be this:
+// A device class with one channel: the base opens it, starts it, drains and closes it; the class
+// says what to do with a packet. All of a class may be this:
 //
 //   class Beeper final : public SimpleDevice {
 //    public:
 //     explicit Beeper(DeviceContext& context) : SimpleDevice(context) {}
-//     void OnPacket(Channel& channel, const Packet& packet) override { (void)channel.Complete(...); }
+//     void OnPacket(Channel& channel, const Packet& packet) override { channel.Complete(...); }
 //   };
 //
-// Work that outlives one packet callback holds gate() (Gate::Holder) so that the device waits for it; it ends by
-// itself because its waits have deadlines, and early when the channel is rescinded.
+// Work that outlives one packet callback holds gate() (Gate::Holder) so that the device waits for
+// it; it ends by itself because its waits have deadlines, and early when the channel is rescinded.
 //
-// Thread safety: the device's executor. Ownership: the context owns the channel; channel() is null before Start
-// opened it and after PrepareStop closed it, and nothing is delivered after that.
+// Thread safety: the device's executor. Ownership: the context owns the channel; channel() is null
+// before Start opened it and after PrepareStop closed it, and nothing is delivered after that.
 // Errors: a channel that ended on its own (a peer that broke a rule) fails the device through
 // DeviceContext::Fail.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_SIMPLE_DEVICE_H_

@@ -6,16 +6,20 @@
 //   ...
 //   absl::Status status = buffer.Drain(writer);              // oldest first; empties the buffer
 //
-// Off, capturing costs a channel one predictable branch per packet. On, a packet is copied up to the snap length;
-// a full buffer forgets the oldest packets and counts them.
+// Off, capturing costs a channel one predictable branch per packet. On, a packet is copied up to
+// the snap length; a full buffer forgets the oldest packets and counts them.
 //
-// A captured packet (link type USER0, all little-endian) is this header, then the packet as it lies on the ring
-// without padding and trailer: descriptor, extension, payload (protocol 02 section 8.1).
-//   0  u32 relid    4  u8 direction: 0 received, 1 sent    5  u8 version: 1    6  u16 header bytes: 16
+// A captured packet (link type USER0, all little-endian) is this header, then the packet as it lies
+// on the ring without padding and trailer: descriptor, extension, payload (protocol 02 section
+// 8.1).
+//   0  u32 relid
+//   4  u8 direction: 0 received, 1 sent
+//   5  u8 version: 1
+//   6  u16 header bytes: 16
 //   8  u64 timestamp, ns of the executor's clock
 //
-// Thread safety: the executor of the channels that it captures; Drain too. Packets of several executors may be
-// drained into one writer one after the other: pcapng readers sort by time.
+// Thread safety: the executor of the channels that it captures; Drain too. Packets of several
+// executors may be drained into one writer one after the other: pcapng readers sort by time.
 // Ownership: the tap goes after its channel, the buffer after its taps.
 #ifndef VMBUSKIT_FRAMEWORK_OBSERVE_CAPTURE_H_
 #define VMBUSKIT_FRAMEWORK_OBSERVE_CAPTURE_H_
@@ -56,7 +60,8 @@ class CaptureBuffer {
   // Copies the packet, whose parts lie one after the other on the ring.
   void Append(uint32_t relid, CaptureDirection direction, const OutgoingPacket& packet);
 
-  // Writes what is there, oldest first, and forgets it; stops at the first error, and keeps the rest.
+  // Writes what is there, oldest first, and forgets it; stops at the first error, and keeps the
+  // rest.
   absl::Status Drain(PcapngWriter& writer);
 
   uint64_t packets() const { return packets_; }  // in the buffer now

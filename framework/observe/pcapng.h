@@ -4,7 +4,8 @@
 //   absl::Status status = writer.Begin();
 //   status = writer.Write({.timestamp_ns = 5, .outbound = true, .data = {header, payload}});
 //
-// One section, one interface named "vmbus", link type USER0 (147), nanosecond timestamps, everything little-endian.
+// One section, one interface named "vmbus", link type USER0 (147), nanosecond timestamps,
+// everything little-endian.
 // Thread safety: one owner at a time. Ownership: `sink` outlives the writer.
 // Errors: those of the sink; after one the file is incomplete.
 #ifndef VMBUSKIT_FRAMEWORK_OBSERVE_PCAPNG_H_
