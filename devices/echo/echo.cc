@@ -28,7 +28,7 @@ class Echo final : public SimpleDevice {
   }
 
   void OnPacket(Channel& channel, const Packet& packet) override {
-    const std::optional<echo::Echo> header = ReadAs<echo::Echo>(packet.payload);
+    const std::optional<echo::Echo> header = packet.PayloadAs<echo::Echo>();
     if (!header || header->data_bytes > packet.payload.size() - sizeof *header) {
       return channel.Close(Violation(channel.name(), "echo bytes", packet.payload.size()));
     }
