@@ -1,4 +1,5 @@
-// Small helpers around absl::Status: early return, and the one form of error for a peer that breaks the rules.
+// Small helpers around absl::Status: early return, and the one form of error for a peer that breaks
+// the rules.
 //
 //   VMBUSKIT_RETURN_IF_ERROR(channel.Open());
 //   return Violation("ring \"echo\" incoming", "write_index", index);
@@ -13,8 +14,8 @@
 
 namespace vmbuskit {
 
-// The other side broke a rule: DataLoss, "<subject>: <field> is <value>[: <rule>]". Fails the channel (or the
-// connection) that it came over and nothing else.
+// The other side broke a rule: DataLoss, "<subject>: <field> is <value>[: <rule>]". Fails the
+// channel (or the connection) that it came over and nothing else.
 absl::Status Violation(std::string_view subject, std::string_view field, uint64_t value,
                        std::string_view rule = {});
 

@@ -1,6 +1,7 @@
-// A ring the way most drivers have it, for the benchmark to compare with: copies in two parts around the wrap, space
-// reserved with a compare-and-swap and committed in order by spinning, peer indices read per packet, a full fence and
-// a signal check per packet on both sides. Same wire format.
+// A ring the way most drivers have it, for the benchmark to compare with: copies in two parts
+// around the wrap, space reserved with a compare-and-swap and committed in order by spinning, peer
+// indices read per packet, a full fence and a signal check per packet on both sides. Same wire
+// format.
 //
 //   BaselineWriter writer(ring); bool signal = false;
 //   writer.Write(42, payload, signal);

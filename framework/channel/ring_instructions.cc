@@ -1,5 +1,5 @@
-// Runs a known number of packets, for an instruction counter: the difference of two runs divided by the difference of
-// their packets is exact, the same on every run and machine of one architecture.
+// Runs a known number of packets, for an instruction counter: the difference of two runs divided by
+// the difference of their packets is exact, the same on every run and machine of one architecture.
 //
 //   valgrind --tool=callgrind --callgrind-out-file=/dev/null ring_instructions ring 64 16 100000
 //   valgrind --tool=callgrind --callgrind-out-file=/dev/null ring_instructions ring 64 16 300000

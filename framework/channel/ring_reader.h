@@ -104,7 +104,8 @@ class RingReader {
   const uint32_t data_bytes_;
   uint32_t index_limit_;     // data_bytes_; 0 when corrupt, so that no index passes
   const uint32_t max_body_;  // largest packet without its descriptor
-  // In this order, so that a compiler does not move two of them as one word that was just stored in halves.
+  // In this order, so that a compiler does not move two of them as one word that was just stored in
+  // halves.
   uint32_t position_ = 0;   // of the next packet
   uint32_t committed_ = 0;  // read index as the peer sees it
   uint32_t available_ = 0;  // known readable bytes from position_ on; 0 when corrupt
@@ -123,11 +124,13 @@ inline void RingReader::Advance(uint32_t bytes) {
 }
 
 inline bool RingReader::Refresh() {
-  // Sequentially consistent for Unmask and Commit; on x86 and arm64 that costs no more than acquire.
+  // Sequentially consistent for Unmask and Commit; on x86 and arm64 that costs no more than
+  // acquire.
   const uint32_t write_index = RingWord(words_.write_index).load(std::memory_order_seq_cst);
   if (!IsRingIndex(write_index, index_limit_)) [[unlikely]]
     return RejectWriteIndex(write_index);
-  // Seen from the published read index, where the producer's space ends, what is readable only grows.
+  // Seen from the published read index, where the producer's space ends, what is readable only
+  // grows.
   const uint32_t readable = RingDistance(committed_, write_index, data_bytes_);
   if (readable < known_) [[unlikely]]
     return RejectWriteIndex(write_index);
@@ -198,7 +201,8 @@ inline bool RingReader::Commit() {
   const uint32_t position = position_;
   committed_ = position;
   known_ = available_;
-  // Sequentially consistent: also orders the copies before it, and the load after it (section 7.4 step 5).
+  // Sequentially consistent: also orders the copies before it, and the load after it (section 7.4
+  // step 5).
   RingWord(words.read_index).store(position, std::memory_order_seq_cst);
   const uint32_t pending = RingWord(words.pending_send_sz).load(std::memory_order_seq_cst);
   if (pending == 0) [[likely]]

@@ -168,7 +168,8 @@ struct CrossingCase {
   bool signal;
 };
 
-// Vector 13.6: write index 0x100, the read index moves from 0x180 to 0x280, so free goes from 0x80 to 0x180.
+// Vector 13.6: write index 0x100, the read index moves from 0x180 to 0x280, so free goes from 0x80
+// to 0x180.
 bool CommitSignals(uint32_t pending, bool feature_bit, bool guest_end) {
   TestRing ring(0x1000, 0x180);
   ring.Publish(0x180, RawPacket(6, 0, 1, Pattern(0x100 - 24)));
@@ -286,7 +287,8 @@ struct Lie {
   uint32_t max_packet_bytes = 4096;
 };
 
-// The ring holds a good 32-byte packet at 0 and a 48-byte one (len8 5) at 0x20; `lie` changes the second.
+// The ring holds a good 32-byte packet at 0 and a 48-byte one (len8 5) at 0x20; `lie` changes the
+// second.
 template <typename Change>
 void ExpectRefused(Change lie, const char* field, uint64_t value, Lie options = {}) {
   TestRing ring(0x1000);

@@ -1,5 +1,5 @@
-// Two threads that sleep until the other side's signal decisions wake them: a lost wake-up hangs, and fails at
-// the deadline.
+// Two threads that sleep until the other side's signal decisions wake them: a lost wake-up hangs,
+// and fails at the deadline.
 #include <chrono>
 #include <condition_variable>
 #include <mutex>

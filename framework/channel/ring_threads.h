@@ -1,7 +1,8 @@
-// The two-thread halves of the ring benchmark: polling producers and consumers, of the ring and of the baseline.
+// The two-thread halves of the ring benchmark: polling producers and consumers, of the ring and of
+// the baseline.
 //
 //   RingEnds<16> ends(ring, 64);
-//   ends.Produce(1000000);                          // on one thread, while another runs ends.Consume(1000000)
+//   ends.Produce(1000000);              // on one thread, while another runs ends.Consume(1000000)
 //
 // Both sides poll, so the reader stays masked and nobody is signalled.
 // Thread safety: each half on one thread. Units: payload bytes and packets.
@@ -18,25 +19,30 @@
 
 namespace vmbuskit {
 
-// Waiting for the other thread: pauses, and yields now and then in case it shares this CPU.
+// Waiting for the other thread: pauses, long enough that looking again does not take the index's
+// cache line from it all the time, and yields now and then in case it shares this CPU.
 class Spin {
  public:
   void Pause() {
 #if defined(__x86_64__)
-    __builtin_ia32_pause();
+    for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
-    if (++pauses_ % 4096 == 0) std::this_thread::yield();
+    if (++pauses_ % 256 == 0) std::this_thread::yield();
   }
 
  private:
   uint32_t pauses_ = 0;
 };
 
+// Publishes every kBatch packets; commits when there is nothing to read, at the latest every kCommit
+// packets, as Channel does.
 template <uint32_t kBatch>
 class RingEnds {
  public:
+  static constexpr uint32_t kCommit = kBatch == 1 ? 1 : 64;
+
   RingEnds(TestRing& ring, uint32_t payload_bytes)
       : payload_(Pattern(payload_bytes)), writer_(ring.memory()), reader_(ring.memory(), {}) {}
 
@@ -59,14 +65,13 @@ class RingEnds {
     Spin spin;
     uint64_t id = 0;
     bool ok = true;
-    while (id < messages) {
-      uint32_t batch = 0;
-      for (; batch < kBatch && reader_.Next(packet) == ReadResult::kPacket; ++batch, ++id) {
+    while (id < messages && !reader_.violation()) {
+      uint32_t count = 0;
+      for (; count < kCommit && reader_.Next(packet) == ReadResult::kPacket; ++count, ++id) {
         ok = ok && packet.transaction_id == id;
       }
-      if (batch == 0) spin.Pause();
       (void)reader_.Commit();
-      if (reader_.violation()) break;
+      if (count < kCommit) spin.Pause();
     }
     ok_ = ok && id == messages;
   }

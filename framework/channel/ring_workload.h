@@ -1,8 +1,8 @@
-// What the benchmark times and the instruction counter counts: batches of in-band packets through one ring, written and
-// read on one thread.
+// What the benchmark times and the instruction counter counts: batches of in-band packets through
+// one ring, written and read on one thread.
 //
 //   RingWorkload<16> work(ring, 64);
-//   work.Run(1000);                        // 1000 times: 16 packets in, one publish, 16 packets out, one commit
+//   work.Run(1000);        // 1000 times: 16 packets in, one publish, 16 packets out, one commit
 //
 // Thread safety: one thread. Units: payload bytes and packets.
 #ifndef VMBUSKIT_FRAMEWORK_CHANNEL_RING_WORKLOAD_H_

@@ -104,24 +104,28 @@ RingWriter::Append(const OutgoingPacket& packet) {
 
   const size_t header = sizeof(PacketDescriptor) + packet.extension.size();
   const size_t length = total - kPacketTrailerBytes;
-  // Last word and trailer first: the padding becomes zero, the rest of the word is overwritten below.
-  const uint64_t end[2] = {0, uint64_t{position} << 32};
-  std::memcpy(start + length - 8, end, sizeof end);
+  // Front to back, which is what caches on their way to the peer follow best; only the zeros of the
+  // padding come before the bytes that share their word.
   static_assert(kPacketFlagCompletionRequested == 1);
   const uint64_t descriptor[2] = {static_cast<uint64_t>(packet.type) | uint64_t{header} << 13 |
                                       uint64_t{length} << 29 |
                                       static_cast<uint64_t>(packet.completion_requested) << 48,
                                   packet.transaction_id};
   std::memcpy(start, descriptor, sizeof descriptor);
-  std::byte* const payload = start + header;
-  CopyBytes(payload, packet.payload.data(), packet.payload.size());
   if (!packet.extension.empty()) {
     CopyBytes(start + sizeof descriptor, packet.extension.data(), packet.extension.size());
   }
+  if ((packet.payload.size() + packet.payload_tail.size()) % 8 != 0) {
+    std::memset(start + length - 8, 0, 8);
+  }
+  std::byte* const payload = start + header;
+  CopyBytes(payload, packet.payload.data(), packet.payload.size());
   if (!packet.payload_tail.empty()) {
     CopyBytes(payload + packet.payload.size(), packet.payload_tail.data(),
               packet.payload_tail.size());
   }
+  const uint64_t trailer = uint64_t{position} << 32;
+  std::memcpy(start + length, &trailer, sizeof trailer);
   return AppendResult::kOk;
 }
 
@@ -131,7 +135,8 @@ inline bool RingWriter::Publish() {
   if (now == before) return false;
   RingControl& words = words_;
   published_ = now;
-  // Sequentially consistent: the store must not pass the loads below, or both sides sleep (section 7.3).
+  // Sequentially consistent: the store must not pass the loads below, or both sides sleep (section
+  // 7.3).
   RingWord(words.write_index).store(now, std::memory_order_seq_cst);
   if (RingWord(words.interrupt_mask).load(std::memory_order_seq_cst) != 0) return false;
   return RingWord(words.read_index).load(std::memory_order_seq_cst) == before;
