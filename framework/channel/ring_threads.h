@@ -36,8 +36,8 @@ class Spin {
   uint32_t pauses_ = 0;
 };
 
-// Publishes every kBatch packets; commits when there is nothing to read, at the latest every kCommit
-// packets, as Channel does.
+// Publishes every kBatch packets; commits when there is nothing to read, at the latest every
+// kCommit packets, as Channel does.
 template <uint32_t kBatch>
 class RingEnds {
  public:

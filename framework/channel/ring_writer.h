@@ -61,7 +61,8 @@ class RingWriter {
   // this. 0 when corrupt.
   uint32_t FreeBytes();
 
-  // True when a packet of `total` RingBytes fits now, the peer's latest progress included. False when corrupt.
+  // True when a packet of `total` RingBytes fits now, the peer's latest progress included. False
+  // when corrupt.
   bool Fits(uint32_t total) { return total <= room_ || (RefreshRoom() && total <= room_); }
 
   // RingBytes of the largest packet that fits into the empty ring.
