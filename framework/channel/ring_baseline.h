@@ -21,7 +21,8 @@ namespace vmbuskit {
 
 class BaselineWriter {
  public:
-  explicit BaselineWriter(const RingMemory& memory) : memory_(memory) {}
+  explicit BaselineWriter(const RingMemory& memory, uint32_t start_index = 0)
+      : memory_(memory), reserved_index_(start_index) {}
 
   // False when full. Sets `signal` when the peer must be signalled.
   bool Write(uint64_t transaction_id, std::span<const std::byte> payload, bool& signal);
@@ -30,7 +31,7 @@ class BaselineWriter {
   uint32_t Put(uint32_t index, const void* source, uint32_t count);
 
   const RingMemory memory_;
-  uint32_t reserved_index_ = 0;  // where the next producer reserves
+  uint32_t reserved_index_;  // where the next producer reserves
 };
 
 class BaselineReader {
