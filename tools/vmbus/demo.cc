@@ -14,6 +14,7 @@
 #include "products/session.h"
 #include "tools/vmbus/class_selection.h"
 #include "tools/vmbus/control_server.h"
+#include "tools/vmbus/plugins.h"
 #include "tools/vmbus/socket_directory.h"
 
 namespace vmbuskit {
@@ -96,15 +97,19 @@ ClassSelection BuiltIn() {
   return built_in;
 }
 
+int Mistake(const absl::Status& error) {
+  PrintError(absl::StrCat(kName, ": ", error.message(), "\n"));
+  return kExitUsage;
+}
+
 }  // namespace
 
 int RunDemo(const DemoCommand& command) {
-  std::vector<PluginClasses> plugins;
-  absl::StatusOr<ClassSelection> selection = SelectClasses(BuiltIn(), command.classes, plugins);
-  if (!selection.ok()) {
-    PrintError(absl::StrCat(kName, ": ", selection.status().message(), "\n"));
-    return kExitUsage;
-  }
+  const absl::StatusOr<std::vector<PluginClasses>> plugins = LoadPlugins(command.plugins);
+  if (!plugins.ok()) return Mistake(plugins.status());
+  const absl::StatusOr<ClassSelection> selection =
+      SelectClasses(BuiltIn(), command.classes, *plugins);
+  if (!selection.ok()) return Mistake(selection.status());
   DemoSession session({.name = kName,
                        .once = command.once,
                        .timeout = command.timeout,
