@@ -130,7 +130,8 @@ Task<InspectNode> System::Inspect() {
 }
 
 Task<uint64_t> System::SharedPages() {
-  const uint64_t guest = transport_->shared_pages() + transport_->lost_pages();
+  const uint64_t guest =
+      transport_->shared_pages() + transport_->withheld_pages() + transport_->lost_pages();
   co_await SwitchTo(host_thread_->executor());
   const uint64_t host = host_->shared_pages().total();
   co_await SwitchTo(*vp0_);

@@ -164,7 +164,7 @@ Task<absl::StatusOr<DeviceContext::SharedBuffer>> DeviceChannels::ShareBuffer(ui
   changed_.NotifyAll();
   if (!gpadl.ok()) {
     // Without an answer the host may have taken the pages.
-    if (absl::IsDeadlineExceeded(gpadl.status())) run->Leak();
+    if (absl::IsDeadlineExceeded(gpadl.status())) transport_.Quarantine(*std::move(run));
     co_return gpadl.status();
   }
   buffers_.push_back({*gpadl, *std::move(run)});
@@ -216,7 +216,7 @@ Task<absl::Status> DeviceChannels::TearDownBuffers() {
     Buffer buffer = std::move(buffers_.back());
     buffers_.pop_back();
     absl::Status status = co_await transport_.TearDownGpadl(buffer.gpadl);
-    if (!status.ok()) buffer.pages.Leak();
+    if (!status.ok()) transport_.Quarantine(std::move(buffer.pages));
     first.Update(status);
   }
   co_return first;

@@ -116,6 +116,7 @@ class FakeTransport final : public BusTransport {
   Task<absl::Status> Close(std::unique_ptr<Channel> channel) override;
   Task<absl::StatusOr<Gpadl>> CreateGpadl(uint32_t relid, const PageRun& pages) override;
   Task<absl::Status> TearDownGpadl(Gpadl gpadl) override;
+  void Quarantine(PageRun pages) override { pages.Leak(); }
   Task<absl::Status> Retarget(uint32_t relid, uint32_t vp) override;
   void Release(uint32_t relid) override;
   Task<absl::Status> Disconnect() override;

@@ -74,15 +74,18 @@ class BusTransport {
   // Channel::Start there.
   virtual Task<absl::StatusOr<std::unique_ptr<Channel>>> Open(OpenParameters parameters) = 0;
   // CLOSE, tear-down, and the rings' pages go back. The channel must be Closed (Channel::Close on its executor)
-  // before; it is destroyed here. Pages that the host may still use are leaked, never freed.
+  // before; it is destroyed here. Pages that the host may still use are quarantined, never freed.
   virtual Task<absl::Status> Close(std::unique_ptr<Channel> channel) = 0;
 
-  // An error with the code DeadlineExceeded means that the host may have the pages: leak them. After any other error
-  // they are the guest's alone.
+  // An error with the code DeadlineExceeded means that the host may have the pages: Quarantine them.
+  // After any other error they are the guest's alone.
   virtual Task<absl::StatusOr<Gpadl>> CreateGpadl(uint32_t relid, const PageRun& pages) = 0;
-  // After this ends with success the pages are the guest's alone again; after an error they must be leaked.
+  // After this ends with success the pages are the guest's alone again; after an error Quarantine
+  // them.
   virtual Task<absl::Status> TearDownGpadl(Gpadl gpadl) = 0;
-
+  // Keeps pages that the host may still use until the connection ended with UNLOAD_RESPONSE; without
+  // one they are leaked (protocol 02 section 5.4, rules 3 and 4).
+  virtual void Quarantine(PageRun pages) = 0;
   // Moves the channel's interrupts to `vp` (MODIFY_CHANNEL, version 4.1 and later; Unimplemented below). The channel
   // itself stays on the executor that it was opened on, with its driver; `vp` wakes it across. To move the work as
   // well, its driver closes the channel and opens it there.

@@ -1,15 +1,18 @@
-// Accounting of the pages that the host was told of: how many it may use now, how many were lost to
-// it.
+// Accounting of the pages that the host was told of: how many it may use now, how many are withheld
+// from the guest because the host did not answer for them, how many were lost to it.
 //
 //   shared.Add(handle, 34);
-//   shared.Return(handle);        // torn down, refused or unloaded
-//   EXPECT_EQ(shared.now(), 0u);
+//   shared.Return(handle);        // torn down or refused
+//   shared.Withhold(handle);      // no answer: not ours before the connection ended
+//   shared.ReturnAll();           // UNLOAD_RESPONSE
+//   EXPECT_EQ(shared.now() + shared.withheld(), 0u);
 //
 // Thread safety: the bus executor. Units: pages of 4096 bytes.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_SHARED_PAGES_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_SHARED_PAGES_H_
 
 #include <cstdint>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 
@@ -22,14 +25,19 @@ class SharedPages {
     now_ += pages;
   }
   void Return(uint32_t key) { Take(key); }
+  // The host may use them until the connection ends.
+  void Withhold(uint32_t key) { withheld_ += Take(key); }
   // The host may use them for ever.
   void Lose(uint32_t key) { lost_ += Take(key); }
+  void LoseWithheld() { lost_ += std::exchange(withheld_, 0); }
   void ReturnAll() {
     pages_.clear();
     now_ = 0;
+    withheld_ = 0;
   }
 
   uint64_t now() const { return now_; }
+  uint64_t withheld() const { return withheld_; }
   uint64_t lost() const { return lost_; }
 
  private:
@@ -44,6 +52,7 @@ class SharedPages {
 
   absl::flat_hash_map<uint32_t, uint32_t> pages_;
   uint64_t now_ = 0;
+  uint64_t withheld_ = 0;
   uint64_t lost_ = 0;
 };
 

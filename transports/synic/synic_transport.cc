@@ -139,8 +139,17 @@ absl::Status SynicTransport::AllocatePages() {
   return absl::OkStatus();
 }
 
+void SynicTransport::EndQuarantine(bool host_let_go) {
+  if (!host_let_go) {
+    for (PageRun& pages : quarantine_) pages.Leak();
+    shared_.LoseWithheld();
+  }
+  quarantine_.clear();
+}
+
 void SynicTransport::ReleasePages() {
   const bool host_let_go = !client_.host_holds_pages();
+  EndQuarantine(host_let_go);
   monitors_.Release(host_let_go);
   if (host_let_go) {
     interrupt_page_.Reset();
@@ -264,6 +273,7 @@ void SynicTransport::Inspect(InspectNode& node) const {
   node.Set("channels_open", uint64_t{ports_.size()});
   node.Set("gpadls", uint64_t{client_.gpadl_count()});
   node.Set("pages_shared", shared_.now());
+  node.Set("pages_withheld", shared_.withheld());
   node.Set("pages_lost", shared_.lost());
   InspectNode& host = node.Child("host_misbehaviour");
   const ClientCounters& counters = client_.counters();

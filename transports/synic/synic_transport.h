@@ -8,7 +8,8 @@
 //   absl::Status gone = co_await transport.Disconnect();               // every page is ours again
 //
 // Every wait for the host ends after Options::deadline. Pages that the host may still use then are
-// leaked, never freed, and the Status says so; an error of CreateGpadl with the code
+// withheld until the connection ends (and leaked when it ends without UNLOAD_RESPONSE), and the
+// Status says so; an error of CreateGpadl with the code
 // DeadlineExceeded means that for its caller's pages, any other error leaves them the guest's
 // alone.
 //
@@ -78,6 +79,7 @@ class SynicTransport final : public BusTransport,
   Task<absl::Status> Close(std::unique_ptr<Channel> channel) override;
   Task<absl::StatusOr<Gpadl>> CreateGpadl(uint32_t relid, const PageRun& pages) override;
   Task<absl::Status> TearDownGpadl(Gpadl gpadl) override;
+  void Quarantine(PageRun pages) override { quarantine_.push_back(std::move(pages)); }
   Task<absl::Status> Retarget(uint32_t relid, uint32_t vp) override;
   void Release(uint32_t relid) override;
   Task<absl::Status> Disconnect() override;
@@ -90,6 +92,7 @@ class SynicTransport final : public BusTransport,
   // Accounting, for tests and the inspect tree: pages that the host may use now, pages lost to it,
   // open channels.
   uint64_t shared_pages() const { return shared_.now(); }
+  uint64_t withheld_pages() const { return shared_.withheld(); }  // until the connection ends
   uint64_t lost_pages() const { return shared_.lost(); }
   size_t open_channels() const { return ports_.size(); }
   const VmbusClient& client() const { return client_; }
@@ -143,6 +146,8 @@ class SynicTransport final : public BusTransport,
   Task<absl::Status> FreeRings(PortPointer port);
   PortPointer FindPort(uint32_t relid) const;
   absl::Status CrashUnload();
+  // The connection ended: quarantined pages are the guest's again, or lost.
+  void EndQuarantine(bool host_let_go);
 
   Partition& partition_;
   const std::vector<Executor*> executors_;
@@ -157,6 +162,7 @@ class SynicTransport final : public BusTransport,
   GuestMonitorPages monitors_;
   PageRun interrupt_page_;
   SharedPages shared_;
+  std::vector<PageRun> quarantine_;
   absl::flat_hash_map<uint32_t, Offer> offers_;  // by relid
   absl::flat_hash_map<OperationId, Operation*> operations_;
   std::vector<PortPointer> ports_;

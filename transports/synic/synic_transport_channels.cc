@@ -10,9 +10,11 @@
 namespace vmbuskit {
 namespace {
 
-absl::Status WithLeak(const absl::Status& status, uint32_t pages) {
-  return absl::Status(status.code(), absl::StrCat(status.message(), "; ", pages,
-                                                  " pages that the host may use are leaked"));
+absl::Status WithWithheld(const absl::Status& status, uint32_t pages) {
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), "; ", pages,
+                   " pages that the host may use are withheld until the connection ends"));
 }
 
 }  // namespace
@@ -40,7 +42,7 @@ Task<absl::StatusOr<uint32_t>> SynicTransport::ShareRange(uint32_t relid, GpadlR
   // Refused, rescinded, unloaded: the pages are ours. No answer, or a lost connection: they may be
   // the host's.
   if (absl::IsDeadlineExceeded(status)) {
-    shared_.Lose(*handle);
+    shared_.Withhold(*handle);
   } else {
     shared_.Return(*handle);
   }
@@ -54,7 +56,7 @@ Task<absl::Status> SynicTransport::TakeBack(uint32_t relid, uint32_t handle) {
   if (status.ok()) {
     shared_.Return(handle);
   } else {
-    shared_.Lose(handle);
+    shared_.Withhold(handle);
   }
   co_return status;
 }
@@ -96,8 +98,8 @@ Task<absl::StatusOr<std::unique_ptr<Channel>>> SynicTransport::Open(OpenParamete
       co_await ShareRange(relid, GpadlRange::Pages(pages.first(), pages.count()));
   if (!ring.ok()) {
     if (!absl::IsDeadlineExceeded(ring.status())) co_return ring.status();
-    const absl::Status status = WithLeak(ring.status(), pages.count());
-    pages.Leak();
+    const absl::Status status = WithWithheld(ring.status(), pages.count());
+    Quarantine(std::move(pages));
     co_return status;
   }
   port->gpadl = *ring;
@@ -164,15 +166,15 @@ Task<absl::Status> SynicTransport::FreeRings(PortPointer port) {
   absl::Status status;
   if (port->abandoned) {
     // The client undoes the open if its answer comes after all.
-    shared_.Lose(port->gpadl);
+    shared_.Withhold(port->gpadl);
     status = absl::DeadlineExceededError(absl::StrCat("channel ", port->relid(), " was given up"));
   } else {
     status = co_await TakeBack(port->relid(), port->gpadl);
   }
   port->rings().mapping.Reset();
   if (!status.ok()) {
-    status = WithLeak(status, count);
-    pages.Leak();
+    status = WithWithheld(status, count);
+    Quarantine(std::move(pages));
   }
   std::erase(ports_, port);
   co_return status;

@@ -187,18 +187,18 @@ TEST_F(SynicChannelTest, ARefusedOpenGivesTheRingsBack) {
   EXPECT_EQ(pages_.leaked(), 0u);
 }
 
-TEST_F(SynicChannelTest, AnOpenWithoutAnswerLeaksDeliberately) {
+TEST_F(SynicChannelTest, AnOpenWithoutAnswerWithholdsItsRings) {
   Connect();
   host_.silent.insert(MessageType::kOpenChannel);
   const Instant start = sim_.Now();
   const absl::Status status = Run(transport_->Open(Parameters(5))).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_NE(status.message().find("OPEN_CHANNEL_RESULT of channel 5"), std::string::npos) << status;
-  EXPECT_NE(status.message().find("5 pages that the host may use are leaked"), std::string::npos);
+  EXPECT_NE(status.message().find("5 pages that the host may use are withheld"), std::string::npos);
   EXPECT_EQ(sim_.Now() - start, 60s);
-  EXPECT_EQ(pages_.leaked(), 5u);
+  EXPECT_EQ(pages_.leaked(), 0u);
   EXPECT_EQ(transport_->open_channels(), 0u);
-  EXPECT_EQ(transport_->lost_pages(), 5u);
+  EXPECT_EQ(transport_->withheld_pages(), 5u);
   // The answer comes after all: the client undoes the open.
   host_.Say(OpenChannelResultMessage{.relid = 5, .open_id = 5});
   Settle();
@@ -211,18 +211,30 @@ TEST_F(SynicChannelTest, AGpadlWithoutAnswerEndsInTheDeadlineToo) {
   host_.silent.insert(MessageType::kGpadlHeader);
   const absl::Status status = Run(transport_->Open(Parameters(5))).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_NE(status.message().find("5 pages that the host may use are leaked"), std::string::npos);
-  EXPECT_EQ(pages_.leaked(), 5u);
+  EXPECT_NE(status.message().find("5 pages that the host may use are withheld"), std::string::npos);
+  EXPECT_EQ(transport_->withheld_pages(), 5u);
 }
 
-TEST_F(SynicChannelTest, ATearDownWithoutAnswerLeaksTheRings) {
+TEST_F(SynicChannelTest, ATearDownWithoutAnswerWithholdsTheRings) {
   Connect();
   std::unique_ptr<Channel> channel = Open(5);
   host_.silent.insert(MessageType::kGpadlTeardown);
   const absl::Status status = Run(transport_->Close(std::move(channel)));
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(pages_.leaked(), 5u);
+  EXPECT_EQ(transport_->withheld_pages(), 5u);
   EXPECT_EQ(transport_->open_channels(), 0u);
+}
+
+TEST_F(SynicChannelTest, WithheldPagesComeBackWithTheUnload) {
+  Connect();
+  host_.silent.insert(MessageType::kGpadlHeader);
+  EXPECT_FALSE(Run(transport_->Open(Parameters(5))).ok());
+  transport_->Quarantine(*pages_.Allocate(7));
+  EXPECT_EQ(transport_->withheld_pages(), 5u);
+  EXPECT_EQ(pages_.leaked(), 0u);
+  EXPECT_EQ(Run(transport_->Disconnect()), absl::OkStatus());
+  EXPECT_EQ(transport_->withheld_pages(), 0u);
+  ExpectNothingShared();
 }
 
 TEST_F(SynicChannelTest, LargeBuffersTravelInManyMessages) {
