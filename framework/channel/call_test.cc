@@ -138,6 +138,46 @@ TEST_F(CallTest, TheWaitForSpaceEndsWithTheChannelEvenWhenThatIsDestroyed) {
   EXPECT_EQ(result, absl::StatusOr<uint32_t>(absl::UnavailableError("rescinded")));
 }
 
+TEST_F(CallTest, TheChannelIsDestroyedBetweenTheSpaceAndTheResumption) {
+  answering = false;
+  RecordingRequest others[2];
+  for (RecordingRequest& other : others) {
+    ASSERT_EQ(pair.guest().SendRequest({}, other, kInfiniteFuture), SendResult::kOk);
+  }
+  group.Spawn(KeepResult(Ask(), &result));
+  ASSERT_TRUE(pair.Run());
+  ASSERT_EQ(pair.host().Complete(1, {}), SendResult::kOk);
+  pair.sim().RunUntil([&] { return guest.writable == 1; }, seconds(1));
+  ASSERT_FALSE(result.has_value());
+  pair.guest().Close(absl::UnavailableError("rescinded"));
+  pair.DestroyGuest();
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(result, absl::StatusOr<uint32_t>(absl::UnavailableError("rescinded")));
+}
+
+Task<absl::Status> WaitForSpace(Channel& channel, Instant deadline) {
+  absl::Status space = co_await channel.Writable(deadline);
+  co_return space;
+}
+
+TEST_F(CallTest, SpaceIsNoNewsOnceTheChannelEndedBeforeTheResumption) {
+  answering = false;
+  RecordingRequest others[3];
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(pair.guest().SendRequest({}, others[i], kInfiniteFuture),
+              i < 2 ? SendResult::kOk : SendResult::kFull);
+  }
+  std::optional<absl::Status> space;
+  group.Spawn(KeepResult(WaitForSpace(pair.guest(), pair.sim().Now() + seconds(60)), &space));
+  ASSERT_TRUE(pair.Run());
+  ASSERT_EQ(pair.host().Complete(1, {}), SendResult::kOk);
+  pair.sim().RunUntil([&] { return guest.writable == 1; }, seconds(1));
+  ASSERT_FALSE(space.has_value());
+  pair.guest().Close(absl::UnavailableError("rescinded"));
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(space, absl::UnavailableError("rescinded"));
+}
+
 TEST_F(CallTest, DestroyedWhileItWaitsItsAnswerIsDropped) {
   answering = false;
   group.Spawn(KeepResult(Ask(), &result));

@@ -154,12 +154,18 @@ void Channel::Finish() {
   writer_.CancelSpaceRequest();
   Publish();
   requests_.CloseAll();
+  EndWritableWaits();
+  if (handler_ != nullptr) std::exchange(handler_, nullptr)->OnClosed(*this, reason_);
+}
+
+void Channel::EndWritableWaits() {
+  // Those too that were told of space and did not run yet: the channel may be gone when they do.
+  writable_waits_.splice(writable_waits_.end(), writable_ended_);
   while (!writable_waits_.empty()) {
     WritableWait& wait = writable_waits_.front();
     writable_waits_.pop_front();
     wait.End(reason_);
   }
-  if (handler_ != nullptr) std::exchange(handler_, nullptr)->OnClosed(*this, reason_);
 }
 
 }  // namespace vmbuskit

@@ -126,6 +126,7 @@ class Channel {
   friend class WritableWait;
 
   void AddWritableWait(WritableWait& wait) { writable_waits_.push_back(wait); }
+  void EndWritableWaits();
 
   SendResult Retry(const OutgoingPacket& packet, size_t total, AppendResult refused);
   void Publish();
@@ -160,6 +161,7 @@ class Channel {
   bool self_woken_ = false;  // the wake-up under way is our own
   bool finished_ = false;    // Finish ran
   WritableWaits writable_waits_;
+  WritableWaits writable_ended_;  // told that there is space, not resumed yet
   absl::Status reason_;
   ChannelCounters counters_;
   Event wake_;

@@ -137,6 +137,7 @@ void Channel::OfferSpace() {
   while (!writable_waits_.empty()) {
     WritableWait& wait = writable_waits_.front();
     writable_waits_.pop_front();
+    writable_ended_.push_back(wait);
     wait.End(absl::OkStatus());
   }
   handler_->OnWritable(*this);

@@ -16,6 +16,7 @@ void WritableWait::await_suspend(std::coroutine_handle<> coroutine) {
 }
 
 absl::Status WritableWait::await_resume() {
+  unlink();
   if (!waiter_.timed_out()) return result_;
   return waiter_.DeadlineError(absl::StrCat("space on ", channel_.name()));
 }
