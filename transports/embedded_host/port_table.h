@@ -39,14 +39,19 @@ class PortTable {
   bool IsMessagePort(uint32_t connection_id) const;
 
   uint32_t size() const { return size_; }
+  uint32_t nodes() const { return nodes_; }
 
  private:
-  // A radix tree of three levels with 256 entries each. Inner nodes stay until the table goes: at most two small
-  // ones for each port that ever existed at the same time.
-  using Leaf = std::array<std::atomic<uintptr_t>, 256>;  // 0: free, 1: message port, else Event*
+  // A radix tree of three levels with 256 entries each. Nodes go with their last port, for the ids are the guest's
+  // choice (protocol 02 section 5.2): at most two small ones for each port that exists.
+  struct Leaf {
+    std::array<std::atomic<uintptr_t>, 256> ports{};  // 0: free, 1: message port, else Event*
+    uint32_t used = 0;                                // the host's
+  };
   struct Middle {
     std::array<std::atomic<Leaf*>, 256> leaves{};
     std::array<std::unique_ptr<Leaf>, 256> owned;
+    uint32_t used = 0;
   };
   static constexpr uintptr_t kMessagePort = 1;
 
@@ -57,6 +62,7 @@ class PortTable {
   std::array<std::atomic<Middle*>, 256> middles_{};
   std::array<std::unique_ptr<Middle>, 256> owned_;
   uint32_t size_ = 0;
+  uint32_t nodes_ = 0;
 };
 
 }  // namespace vmbuskit

@@ -65,6 +65,26 @@ TEST_F(PortTableTest, AnIdIsTakenUntilItIsRemoved) {
   EXPECT_TRUE(ports_.AddMessagePort(5).ok());
 }
 
+// A guest that picks its own connection ids (guest-specified signal parameters) and never the same twice.
+TEST_F(PortTableTest, IdsThatAreNoLongerUsedTakeNoMemory) {
+  ASSERT_TRUE(ports_.AddMessagePort(1).ok());
+  const uint32_t nodes = ports_.nodes();
+  EXPECT_EQ(nodes, 2u);
+  for (uint32_t id = 0x100; id <= 0xFFFFFF; id += 0x1003) {
+    ASSERT_TRUE(ports_.AddEventPort(id, &event_).ok()) << id;
+    EXPECT_EQ(ports_.FindEvent(id), &event_);
+    ports_.Remove(id);
+    EXPECT_EQ(ports_.FindEvent(id), nullptr);
+    ASSERT_EQ(ports_.nodes(), nodes) << id;
+  }
+  EXPECT_TRUE(ports_.IsMessagePort(1));
+  ASSERT_TRUE(ports_.AddEventPort(0x102, &event_).ok());
+  ASSERT_TRUE(ports_.AddEventPort(0x103, &event_).ok());
+  ports_.Remove(0x102);
+  EXPECT_EQ(ports_.FindEvent(0x103), &event_) << "its neighbour stays";
+  EXPECT_EQ(ports_.nodes(), 3u);
+}
+
 // A processor signals as fast as it can while the host makes, removes and destroys the port's target: after Remove
 // nobody uses it (the sanitizers would see it).
 TEST_F(PortTableTest, TargetsAreSafeToDestroyAfterRemove) {
