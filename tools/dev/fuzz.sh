@@ -18,7 +18,7 @@ row='%-52s %12s %10s %10s %8s\n'
 results=()
 for label in $labels; do
   path=$(sed 's|^//||; s|:|/|' <<<"$label")
-  name=$(basename "$path")
+  name=$(tr / - <<<"$path")
   mkdir -p "$work/$name" "build/fuzz/$name"
   seeds=()
   [[ -d tests/fuzz_corpus/$name ]] && seeds=("tests/fuzz_corpus/$name")
