@@ -24,7 +24,7 @@ for label in $labels; do
   [[ -d tests/fuzz_corpus/$name ]] && seeds=("tests/fuzz_corpus/$name")
   echo "fuzzing $label for $seconds s" >&2
   status=0
-  "$bin/$path" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="build/fuzz/$name/" \
+  "$bin/$path" -max_total_time="$seconds" -len_control=20 -print_final_stats=1 -artifact_prefix="build/fuzz/$name/" \
     "$work/$name" "${seeds[@]}" >"$work/$name.log" 2>&1 || status=$?
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log")
   coverage=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$work/$name.log" | tail -n 1)

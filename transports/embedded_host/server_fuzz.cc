@@ -11,6 +11,11 @@ class Fuzz {
   explicit Fuzz(FuzzedDataProvider& input) : input_(input) {}
 
   void Run() {
+    // Mostly a connection with three channels is where it begins.
+    for (uint8_t i = 0; i < 3; ++i) world_.Offer(i);
+    if (Below(8) != 0) {
+      world_.Connect(kVersionsNewestFirst[Below(kVersionsNewestFirst.size())], Below(256));
+    }
     for (int step = 0; step < 200 && input_.remaining_bytes() > 0; ++step) {
       world_.actions.automatic = Below(4) != 0;
       world_.actions.accept = Below(8) != 0;
@@ -62,6 +67,7 @@ class Fuzz {
     }
   }
   void Contact() {
+    if (world_.server.state() == VmbusServer::State::kConnected && Below(4) != 0) return;
     vmbuskit::Contact contact{.version = kVersionsNewestFirst[Below(kVersionsNewestFirst.size())],
                               .target_vp = Below(5),
                               .features = Below(256)};

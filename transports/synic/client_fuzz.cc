@@ -1,5 +1,6 @@
 // A host that says anything at any time, and a driver whose commands come in between: every command that started ends
 // exactly once, none that was given up ends at all, and the limits hold.
+#include <array>
 #include <set>
 #include <vector>
 
@@ -21,6 +22,7 @@ class Fuzz {
                  .gpadls_max = kGpadlsMax}) {}
 
   void Run() {
+    if (Below(8) != 0) Settle();
     for (int step = 0; step < 200 && input_.remaining_bytes() > 0; ++step) {
       Below(2) == 0 ? Command() : HostSays();
       Drain();
@@ -35,6 +37,10 @@ class Fuzz {
   uint32_t Below(uint32_t bound) { return input_.ConsumeIntegralInRange<uint32_t>(0, bound - 1); }
   uint32_t Relid() { return Below(32) == 0 ? input_.ConsumeIntegral<uint32_t>() : Below(6); }
   uint32_t Handle() { return ClientGpadls::kFirstHandle + Below(16); }
+  // Word `index` behind the header of the client's last message of that type: mostly what it asked for.
+  uint32_t Asked(MessageType type, int index, uint32_t other) {
+    return Below(4) == 0 ? other : asked_[static_cast<size_t>(type)][index];
+  }
   uint32_t Status() { return Below(4) == 0 ? kStatusUnsuccessful : kStatusSuccess; }
 
   void Started(OperationId operation, const absl::Status& status) {
@@ -82,28 +88,28 @@ class Fuzz {
     client_.OnMessage(std::as_bytes(std::span(&message, 1)));
   }
   void HostSays() {
+    using enum MessageType;
     switch (Below(10)) {
       case 0:
-        return client_.OnMessage(EmitVersionResponse({.supported = Below(8) != 0,
-                                                      .selected_version = proposed_,
-                                                      .message_connection_id = 1,
-                                                      .features = Below(256)},
-                                                     proposed_)
-                                     .bytes());
+        return SayVersion(Below(8) != 0, Below(256));
       case 1:
       case 2:
         return SayOffer();
       case 3:
         return Say(RescindMessage{.relid = Relid()});
       case 4:
-        return Say(
-            OpenChannelResultMessage{.relid = Relid(), .open_id = open_id_, .status = Status()});
+        return Say(OpenChannelResultMessage{.relid = Asked(kOpenChannel, 0, Relid()),
+                                            .open_id = Asked(kOpenChannel, 1, Below(4)),
+                                            .status = Status()});
       case 5:
-        return Say(GpadlCreatedMessage{.relid = Relid(), .gpadl = Handle(), .status = Status()});
+        return Say(GpadlCreatedMessage{.relid = Asked(kGpadlHeader, 0, Relid()),
+                                       .gpadl = Asked(kGpadlHeader, 1, Handle()),
+                                       .status = Status()});
       case 6:
-        return Say(GpadlTorndownMessage{.gpadl = Handle()});
+        return Say(GpadlTorndownMessage{.gpadl = Asked(kGpadlTeardown, 1, Handle())});
       case 7:
-        return Say(ModifyChannelResponseMessage{.relid = Relid(), .status = Status()});
+        return Say(ModifyChannelResponseMessage{.relid = Asked(kModifyChannel, 0, Relid()),
+                                                .status = Status()});
       case 8:
         return Below(2) == 0 ? Say(UnloadResponseMessage{}) : Say(AllOffersDeliveredMessage{});
       default: {
@@ -115,6 +121,29 @@ class Fuzz {
         client_.OnMessage(message.bytes().first(message.size() - Below(17)));
       }
     }
+  }
+  void SayVersion(bool supported, uint32_t features) {
+    const uint32_t proposed = asked_[static_cast<size_t>(MessageType::kInitiateContact)][0];
+    const VersionReply reply{.supported = supported,
+                             .selected_version = proposed,
+                             .message_connection_id = 1,
+                             .features = features,
+                             .parent_to_child = 0x3000,
+                             .child_to_parent = 0x4000};
+    client_.OnMessage(EmitVersionResponse(reply, proposed).bytes());
+  }
+  // A connection with three channels, where most begins.
+  void Settle() {
+    const OperationId operation = ++last_operation_;
+    Started(operation, client_.Connect(operation, {}));
+    Drain();
+    SayVersion(true, 0);
+    for (uint8_t i = 1; i <= 3; ++i) {
+      OfferChannelMessage offer{.relid = i};
+      offer.class_id.bytes[0] = offer.instance_id.bytes[0] = i;
+      Say(offer);
+    }
+    Drain();
   }
   void SayOffer() {
     OfferChannelMessage offer{.flags = static_cast<uint16_t>(Below(0x10000)),
@@ -140,16 +169,14 @@ class Fuzz {
     std::memcpy(words, bytes.data(), std::min(sizeof words, bytes.size()));
     const MessageRow* row = FindMessage(words[0]);
     Require(row != nullptr && row->direction == Direction::kGuestToHost);
-    if (row->type == MessageType::kInitiateContact) proposed_ = words[2];
-    if (row->type == MessageType::kOpenChannel) open_id_ = words[3];
+    asked_[words[0]] = {words[2], words[3]};
   }
 
   FuzzedDataProvider& input_;
   VmbusClient client_;
   std::set<OperationId> running_;
   OperationId last_operation_ = 0;
-  uint32_t proposed_ = 0;
-  uint32_t open_id_ = 0;
+  std::array<std::array<uint32_t, 2>, kMessageTypeCount + 1> asked_{};
 };
 
 }  // namespace
