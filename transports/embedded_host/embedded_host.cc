@@ -22,6 +22,7 @@ EmbeddedHost::EmbeddedHost(GuestMemory& memory, Executor& host_executor,
                            std::unique_ptr<TscSource> tsc)
     : unfetched_messages_max_(options.unfetched_messages_max),
       partition_(memory, host_executor, vp_executors, options.partition, std::move(tsc)),
+      mapped_(options.mapped_pieces_max),
       server_(WithPartition(options.server, partition_.vp_count(), memory.page_count()), *this),
       reset_(host_executor, Callback::To<&EmbeddedHost::CrashGuest>(this)) {
   // Fresh ids: nothing can be there before.
@@ -141,6 +142,7 @@ void EmbeddedHost::Inspect(InspectNode& node) {
   node.Set("shared_overlay_and_monitor_pages", pages.overlays_and_monitors);
   node.Set("shared_gpadl_pages", pages.gpadls);
   node.Set("mapped_pages", pages.mapped);
+  node.Set("mapped_pieces", mapped_.pieces());
   node.Set("guest_resets", guest_resets_);
   node.Set("messages_lost", messages_lost_);
   partition_.Inspect(node.Child("partition"));

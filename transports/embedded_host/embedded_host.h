@@ -43,6 +43,8 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
     // With more control messages than this waiting for the guest, it has to fetch some before the host takes
     // further ones from it.
     uint32_t unfetched_messages_max = 256;
+    // Pieces of guest memory that are mapped at a time (mapped_pages.h); what needs more is refused.
+    uint64_t mapped_pieces_max = 32 * 1024;
   };
 
   // `tsc` null: the executors' time at options.partition.tsc_hz.

@@ -80,6 +80,22 @@ class EmbeddedHostTest : public RawGuestTest {
 
 using Log = std::vector<std::string>;
 
+// Every page that does not follow the one before costs the host's process a mapping of its own.
+TEST_F(EmbeddedHostTest, RingsInMorePiecesThanTheHostCanMapAreRefused) {
+  EmbeddedHost::Options options;
+  options.mapped_pieces_max = 8;
+  MakeHost(options);
+  AddEcho();
+  const OfferChannelMessage offer = ConnectAndGetOffer();
+  RawGuestChannel scattered{partition(), cpu0_, {60, 62, 64, 66, 68, 70}};
+  EXPECT_EQ(Open(offer, scattered, 1), kStatusUnsuccessful);
+  EXPECT_EQ(host_->shared_pages().mapped, 0u);
+  TearDownGpadl(offer.relid, 1);
+  RawGuestChannel compact{partition(), cpu0_, {60, 61, 62, 63, 64, 65}};
+  EXPECT_EQ(Open(offer, compact, 2), kStatusSuccess);
+  EXPECT_EQ(host_->shared_pages().mapped, 2u * 5);
+}
+
 TEST_F(EmbeddedHostTest, ConnectOpenEchoCloseUnload) {
   EchoVsp& echo = AddEcho();
   const OfferChannelMessage offer = ConnectAndGetOffer();
