@@ -52,6 +52,15 @@ TEST_P(BusRescindTest, RightBehindTheAnswerToOpen) {
   EXPECT_THAT(transport().log(), ElementsAre("connect", "open 5", "close 5", "release 5"));
 }
 
+TEST_P(BusRescindTest, WithTheAnswerToOpenUnderWay) {
+  transport().Script(FakeOperation::kOpen, FakeAnswer::kRescindThenSucceed);
+  Start();
+  Offer(5, kDisk1);
+  Run();
+  ExpectGone();
+  EXPECT_THAT(transport().log(), ElementsAre("connect", "open 5", "close 5", "release 5"));
+}
+
 TEST_P(BusRescindTest, WhileNegotiating) {
   Plan(kDisk1).start_calls = true;
   Start();
@@ -260,8 +269,9 @@ TEST_P(BusRescindTest, ALostConnectionTakesEverythingBack) {
 TEST_P(BusRescindTest, AtEveryOperationOfALife) {
   for (const FakeOperation operation : {FakeOperation::kOpen, FakeOperation::kCreateGpadl,
                                         FakeOperation::kClose, FakeOperation::kTearDownGpadl}) {
-    for (const FakeAnswer answer : {FakeAnswer::kFail, FakeAnswer::kNever, FakeAnswer::kRescind,
-                                    FakeAnswer::kSucceedThenRescind}) {
+    for (const FakeAnswer answer :
+         {FakeAnswer::kFail, FakeAnswer::kNever, FakeAnswer::kRescind,
+          FakeAnswer::kSucceedThenRescind, FakeAnswer::kRescindThenSucceed}) {
       DeviceJournal empty;
       std::swap(journal(), empty);
       Plan(kDisk1).shares_bytes = 8192;

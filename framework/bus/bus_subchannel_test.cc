@@ -134,6 +134,21 @@ TEST_P(BusSubchannelTest, TakenBackRightBehindTheAnswerToOpen) {
   EXPECT_EQ(transport().relids_held(), 2u);
 }
 
+TEST_P(BusSubchannelTest, TakenBackWithTheAnswerToOpenUnderWay) {
+  Plan(kDisk1).wants_subchannels = 2;
+  transport().Script(FakeOperation::kOpen, FakeAnswer::kRescindThenSucceed, 6);
+  Start();
+  Offer(5, kDisk1);
+  Offer(6, kDisk1, 1);
+  Offer(7, kDisk1, 2);
+  Run();
+  EXPECT_EQ(State(kDisk1), "running");
+  EXPECT_THAT(journal().lines, Contains("d1 sub 1 UNAVAILABLE"));
+  EXPECT_EQ(device(kDisk1).subchannels.size(), 1u);
+  EXPECT_EQ(transport().open_channels(), 2u);
+  EXPECT_EQ(transport().relids_held(), 2u);
+}
+
 TEST_P(BusSubchannelTest, TakenBackBeforeTheirPrimary) {
   StartWithTwo();
   transport().Rescind(6);

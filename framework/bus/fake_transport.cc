@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "framework/task/one_shot.h"
+#include "framework/task/sleep.h"
 #include "framework/task/switch_to.h"
 
 namespace vmbuskit {
@@ -128,13 +129,26 @@ Task<void> FakeTransport::DoRescind(uint32_t relid) {
   if (listener_ != nullptr) listener_->OnRescind(relid);
 }
 
-// One operation: how it ends for the guest. Revocation ends it with the scope's status.
 Task<absl::Status> FakeTransport::Answer(FakeOperation operation, std::string name,
                                          OfferedPtr channel) {
+  if (channel != nullptr) ++channel->operations;
+  absl::Status status = co_await GiveAnswer(operation, std::move(name), channel);
+  if (channel != nullptr) --channel->operations;
+  co_return status;
+}
+
+// One operation: how it ends for the guest. Revocation ends it with the scope's status.
+Task<absl::Status> FakeTransport::GiveAnswer(FakeOperation operation, std::string name,
+                                             OfferedPtr channel) {
   const uint32_t relid = channel != nullptr ? channel->offer.relid : 0;
   log_.push_back(name);
   const FakeAnswer answer = TakeAnswer(operation, relid);
   if (answer == FakeAnswer::kRescind && channel != nullptr) tasks_.Spawn(DoRescind(relid));
+  if (answer == FakeAnswer::kRescindThenSucceed && channel != nullptr) {
+    co_await DoRescind(relid);
+    co_await SleepUntil(executor(0), executor(0).Now() + options_.answer_delay);
+    co_return absl::OkStatus();
+  }
   const bool answered = answer != FakeAnswer::kNever && answer != FakeAnswer::kRescind;
   OneShot<void> revoked(executor(0), name, channel != nullptr ? &channel->waits : nullptr);
   absl::Status status = co_await revoked.Wait(
@@ -283,6 +297,7 @@ void FakeTransport::Release(uint32_t relid) {
   if (channel == nullptr) return;
   if (!channel->rescinded) Error(name + ": it was not rescinded");
   if (channel->link != nullptr) Error(name + ": it is still open");
+  if (channel->operations != 0) Error(name + ": an operation on it is in progress");
   for (const auto& [handle, owner] : gpadls_) {
     if (owner == relid) Error(name + ": it still has GPADLs");
   }

@@ -59,6 +59,7 @@ enum class FakeAnswer {
   kNever,               // DeadlineExceeded
   kRescind,             // the channel is rescinded while the operation waits
   kSucceedThenRescind,  // the answer, and right behind it the rescind
+  kRescindThenSucceed,  // the rescind, with the answer under way already: it succeeds all the same
 };
 
 class FakeTransport final : public BusTransport {
@@ -128,7 +129,8 @@ class FakeTransport final : public BusTransport {
     vmbuskit::Offer offer;
     bool rescinded = false;
     uint32_t vp = 0;
-    CancelScope waits;  // of operations on it
+    uint32_t operations = 0;  // in progress
+    CancelScope waits;        // of operations on it
     std::unique_ptr<Link> link;
   };
   using OfferedPtr = std::shared_ptr<Offered>;
@@ -148,6 +150,7 @@ class FakeTransport final : public BusTransport {
   Task<void> Pump();
   Task<void> DoRescind(uint32_t relid);
   Task<absl::Status> Answer(FakeOperation operation, std::string name, OfferedPtr channel);
+  Task<absl::Status> GiveAnswer(FakeOperation operation, std::string name, OfferedPtr channel);
   FakeAnswer TakeAnswer(FakeOperation operation, uint32_t relid);
   OfferedPtr Find(const std::string& name, uint32_t relid);
   std::unique_ptr<Channel> Connect(Offered& channel, OpenParameters parameters);
