@@ -68,6 +68,22 @@ TEST(SilentHost, ThatNeverAnswersARequestEndsTheStart) {
   EXPECT_EQ(plan.call_result.code(), absl::StatusCode::kDeadlineExceeded);
 }
 
+TEST(SilentHost, ThatAnswersNoTearDownCostsOneDeadlineForAllChannels) {
+  ScriptPlan plan{.wants_subchannels = 8, .shares_bytes = 1 << 16};
+  UseScriptPlan(&plan);
+  World world({.vp_count = 2});
+  for (uint32_t i = 0; i < 4; ++i) world.Add(ScriptVspClass(), Instance(i));
+  world.Start();
+  world.Settle();
+  EXPECT_EQ(world.transport->open_channels(), 36u);
+  world.partition->on_post = [](MessageType type) { return type != MessageType::kGpadlTeardown; };
+  const Instant before = world.sim.Now();
+  world.Stop();
+  EXPECT_GE(world.sim.Now() - before, 60s);
+  EXPECT_LE(world.sim.Now() - before, 70s);
+  EXPECT_EQ(world.pages->leaked(), 0u);
+}
+
 TEST(SilentHost, ThatRefusesTheOpenFailsTheDeviceAndGetsItsMemoryBack) {
   ScriptPlan plan{.host_refuses_open = true};
   UseScriptPlan(&plan);

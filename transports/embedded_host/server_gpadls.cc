@@ -60,8 +60,9 @@ absl::Status VmbusServer::CompleteGpadl(ServerChannel& channel, uint32_t handle)
     return pages.status();
   }
   const bool revoked = channel.IsRevoked();
-  const absl::Status status =
-      gpadls_.Complete(channel.id, handle, *std::move(pages), /*charged=*/!revoked);
+  // On a revoked channel nobody will use the pages: they are neither kept nor charged.
+  const absl::Status status = gpadls_.Complete(
+      channel.id, handle, revoked ? GpadlPages{} : *std::move(pages), /*charged=*/!revoked);
   if (!status.ok()) {
     ++counters_.gpadls_over_limit;
     gpadls_.Remove(channel.id, handle);

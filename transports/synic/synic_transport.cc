@@ -38,9 +38,9 @@ void SynicTransport::Operation::Finish(const absl::Status& status) {
   ended_.Set();
 }
 
-Task<absl::Status> SynicTransport::Operation::End() {
+Task<absl::Status> SynicTransport::Operation::End(Duration deadline) {
   transport_.RunActions();
-  auto wait = ended_.Wait(DeadlineIn(transport_.bus(), transport_.options_.deadline));
+  auto wait = ended_.Wait(DeadlineIn(transport_.bus(), deadline));
   const absl::Status waited = co_await wait;
   // An end in the very moment of the deadline counts: the client has forgotten the operation
   // already.

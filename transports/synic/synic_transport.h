@@ -110,7 +110,8 @@ class SynicTransport final : public BusTransport,
     OperationId id() const { return id_; }
     // Carries out what the command asked for, then waits. After the deadline the client forgets the
     // operation.
-    Task<absl::Status> End();
+    Task<absl::Status> End() { return End(transport_.options_.deadline); }
+    Task<absl::Status> End(Duration deadline);
     void Finish(const absl::Status& status);
     // The end came from the deadline: whatever was asked may yet happen.
     bool timed_out() const { return timed_out_; }
@@ -170,6 +171,8 @@ class SynicTransport final : public BusTransport,
   bool set_up_ = false;
   bool changing_ = false;  // Connect or Disconnect is under way
   bool running_actions_ = false;
+  // The last tear-down was not answered.
+  bool host_silent_ = false;
   std::atomic<uint64_t> stray_messages_ = 0;  // on another processor than the one asked for
 };
 

@@ -10,6 +10,10 @@
 namespace vmbuskit {
 namespace {
 
+// How long further tear-downs wait for a host that left the last one unanswered: many channels may be
+// closed one after the other, and the unload, which has its full deadline, brings the pages back.
+constexpr Duration kSilentHostPatience = std::chrono::milliseconds(100);
+
 absl::Status WithWithheld(const absl::Status& status, uint32_t pages) {
   return absl::Status(
       status.code(),
@@ -52,7 +56,10 @@ Task<absl::StatusOr<uint32_t>> SynicTransport::ShareRange(uint32_t relid, GpadlR
 Task<absl::Status> SynicTransport::TakeBack(uint32_t relid, uint32_t handle) {
   Operation operation(*this, absl::StrCat("GPADL_TORNDOWN of channel ", relid));
   absl::Status status = client_.TearDownGpadl(operation.id(), handle);
-  if (status.ok()) status = co_await operation.End();
+  if (status.ok()) {
+    status = co_await operation.End(host_silent_ ? kSilentHostPatience : options_.deadline);
+    host_silent_ = operation.timed_out();
+  }
   if (status.ok()) {
     shared_.Return(handle);
   } else {
