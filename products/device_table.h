@@ -33,14 +33,15 @@ struct DeviceRow {
 
 std::vector<DeviceRow> DeviceRows(std::span<const DeviceInfo> devices);
 
-// A line of titles, a line per device (IN and OUT count packets), and below a line for each device whose state needs a word.
+// A line of titles, a line per device (IN and OUT count packets), and below a line for each device
+// whose state needs a word.
 std::string DeviceTable(std::span<const DeviceRow> rows);
 
 // What of the table changes only when something happens: all but the counters.
 std::string DeviceGist(std::span<const DeviceRow> rows);
 
-// Empty when every device that is there has run, and there is at least one; else which one has not, and what it
-// lacks: "echo 6563686f-... has had no packet from the host (state running)".
+// Empty when every device that is there has run, and there is at least one; else which one has not,
+// and what it lacks: "echo 6563686f-... has had no packet from the host (state running)".
 std::string WhatHasNotRun(std::span<const DeviceRow> rows);
 
 }  // namespace vmbuskit

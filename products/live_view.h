@@ -3,8 +3,9 @@
 //   LiveView view({.terminal = isatty(1) == 1, .columns = 80, .rows = 24});
 //   Write(view.Update(table_text));   // bytes to write; empty when nothing is to be shown
 //
-// On a terminal each update overwrites the one before: lines are cut at the terminal's width (a wrapped line would
-// break the count of lines to go up) and at its height. Thread safety: none; no system calls.
+// On a terminal each update overwrites the one before: lines are cut at the terminal's width (a
+// wrapped line would break the count of lines to go up) and at its height. Thread safety: none; no
+// system calls.
 #ifndef VMBUSKIT_PRODUCTS_LIVE_VIEW_H_
 #define VMBUSKIT_PRODUCTS_LIVE_VIEW_H_
 
@@ -24,8 +25,8 @@ class LiveView {
 
   explicit LiveView(const Options& options) : options_(options) {}
 
-  // The bytes that show `text`, which ends with a newline. `gist` is what has to change for a new copy where there
-  // is no terminal: counters that always move are no reason to fill a log.
+  // The bytes that show `text`, which ends with a newline. `gist` is what has to change for a new
+  // copy where there is no terminal: counters that always move are no reason to fill a log.
   std::string Update(std::string_view text, std::string_view gist);
   std::string Update(std::string_view text) { return Update(text, text); }
 

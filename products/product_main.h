@@ -5,7 +5,8 @@
 //                                  vmbuskit::disk_devices::HostSetClasses());
 //   }
 //
-// Arguments: --once, --cpus=N, --timeout=SECONDS, --help. Exit codes: those of Session; 2 for a wrong command line.
+// Arguments: --once, --cpus=N, --timeout=SECONDS, --help. Exit codes: those of Session; 2 for a
+// wrong command line.
 // Thread safety: the main thread.
 #ifndef VMBUSKIT_PRODUCTS_PRODUCT_MAIN_H_
 #define VMBUSKIT_PRODUCTS_PRODUCT_MAIN_H_

@@ -17,7 +17,8 @@
 namespace vmbuskit {
 namespace {
 
-// At first things change fast; a table that nobody can read faster need not be made more often than this.
+// At first things change fast; a table that nobody can read faster need not be made more often than
+// this.
 constexpr Duration kFirstInterval = std::chrono::milliseconds(10);
 constexpr Duration kShowInterval = std::chrono::seconds(1);
 constexpr Duration kOnceInterval = std::chrono::milliseconds(50);

@@ -1,15 +1,17 @@
-// A product's run from start to end: brings a System up, shows its devices, ends after Ctrl-C or, with `once`, when
-// every device has run.
+// A product's run from start to end: brings a System up, shows its devices, ends after Ctrl-C or,
+// with `once`, when every device has run.
 //
 //   int main(int argc, char** argv) {
-//     Session session({.name = "heartbeat_only", .once = ..., .system = {.classes = ..., .vsp_classes = ...}});
+//     Session session({.name = "heartbeat_only", .once = ..., .system = {.classes = ..., ...}});
 //     return session.Run();
 //   }
 //
-// A product that does more derives from it and says what happens after the start, before the stop, and how the
-// devices are shown. Run blocks the calling thread, which becomes virtual processor 0.
-// Thread safety: Run on the main thread, before there are others; hooks are called on the executor of VP 0.
-// Exit codes: 0 all went well, 1 it did not (one line on standard error says what), 130 a second Ctrl-C.
+// A product that does more derives from it and says what happens after the start, before the stop,
+// and how the devices are shown. Run blocks the calling thread, which becomes virtual processor 0.
+// Thread safety: Run on the main thread, before there are others; hooks are called on the executor
+// of VP 0.
+// Exit codes: 0 all went well, 1 it did not (one line on standard error says what), 130 a second
+// Ctrl-C.
 #ifndef VMBUSKIT_PRODUCTS_SESSION_H_
 #define VMBUSKIT_PRODUCTS_SESSION_H_
 

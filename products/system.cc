@@ -93,7 +93,9 @@ absl::Status System::MakeGuest(const Options& options) {
   pages_ = std::make_unique<FirstFitPageAllocator>(*memory_, kFirstPage, kMemoryPages - kFirstPage);
   transport_ = std::make_unique<SynicTransport>(host_->partition(), VpExecutors(), *pages_,
                                                 SynicTransport::Options{});
-  bus_ = std::make_unique<Bus>(*transport_, Bus::Options{});
+  Bus::Options bus_options;
+  bus_options.observer = options.observer;
+  bus_ = std::make_unique<Bus>(*transport_, bus_options);
   return bus_->RegisterClasses(options.classes);
 }
 

@@ -1,16 +1,16 @@
-// A guest and its host in one process: memory, executors, the embedded host with its devices, the guest's bus with
-// its drivers. What every product that runs on the embedded host is made of.
+// A guest and its host in one process: memory, executors, the embedded host with its devices, the
+// guest's bus with its drivers. What every product that runs on the embedded host is made of.
 //
-//   absl::StatusOr<std::unique_ptr<System>> system = System::Create({.classes = {&EchoClass()},
-//                                                                    .vsp_classes = {&EchoVspClass()}});
-//   Spawn((*system)->executor(), Main(**system));     // co_await Start(), ..., co_await Stop(), executor().Stop()
-//   (*system)->executor().Run();                      // this thread is virtual processor 0
+//   absl::StatusOr<std::unique_ptr<System>> system =
+//       System::Create({.classes = {&EchoClass()}, .vsp_classes = {&EchoVspClass()}});
+//   Spawn((*system)->executor(), Main(**system));     // co_await Start(), ..., co_await Stop(),
+//   (*system)->executor().Run();                      // executor().Stop(); this thread is VP 0
 //
-// Threads: the caller's is virtual processor 0, which the bus belongs to; one more for each further virtual
-// processor, one for the host. All sleep when there is nothing to do.
+// Threads: the caller's is virtual processor 0, which the bus belongs to; one more for each further
+// virtual processor, one for the host. All sleep when there is nothing to do.
 // Thread safety: made and destroyed on the thread that runs executor(); Tasks on executor().
-// Lifetime: classes are constants that outlive it. Stop must have succeeded (or Start never been called) before it
-// is destroyed. Units: pages of 4096 bytes.
+// Lifetime: classes are constants that outlive it. Stop must have succeeded (or Start never been
+// called) before it is destroyed. Units: pages of 4096 bytes.
 #ifndef VMBUSKIT_PRODUCTS_SYSTEM_H_
 #define VMBUSKIT_PRODUCTS_SYSTEM_H_
 
@@ -24,6 +24,7 @@
 #include "framework/bus/bus.h"
 #include "framework/bus/device.h"
 #include "framework/bus/device_info.h"
+#include "framework/bus/device_observer.h"
 #include "framework/observe/inspect.h"
 #include "framework/task/task.h"
 #include "platform/linux/executor.h"
@@ -47,6 +48,8 @@ class System {
     std::vector<const DeviceClass*> classes;   // the guest's drivers
     std::vector<const VspClass*> vsp_classes;  // one device of each is offered
     uint32_t max_version = 0;  // newest version that the host accepts; 0: the newest there is
+    DeviceObserver* observer =
+        nullptr;  // told when a device runs and before it stops; outlives the system
   };
 
   static absl::StatusOr<std::unique_ptr<System>> Create(const Options& options);

@@ -1,7 +1,7 @@
 // Whole systems on real threads: up, looked at, down.
 #include "products/system.h"
 
-#include <functional>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -112,6 +112,26 @@ TEST(System, SpeaksTheNewestVersionThatTheHostAccepts) {
     ASSERT_NE(system, nullptr);
     RunStory(*system, LookInside(*system, VersionText(version)));
   }
+}
+
+// Devices run on more than one executor, so the counts are shared.
+class CountingObserver final : public DeviceObserver {
+ public:
+  void OnDeviceRunning(const RunningDevice&) override { running.fetch_add(1); }
+  void OnDeviceStopping(const RunningDevice&) override { stopping.fetch_add(1); }
+  std::atomic<int> running = 0;
+  std::atomic<int> stopping = 0;
+};
+
+TEST(System, TellsAnObserverOfEveryDevice) {
+  CountingObserver observer;
+  System::Options options = EchoAndHeartbeat(2);
+  options.observer = &observer;
+  std::unique_ptr<System> system = Make(options);
+  ASSERT_NE(system, nullptr);
+  RunStory(*system, UpAndDown(*system));
+  EXPECT_EQ(observer.running, 2);
+  EXPECT_EQ(observer.stopping, 2);
 }
 
 TEST(System, NeedNeverBeStarted) { EXPECT_NE(Make(EchoAndHeartbeat(3)), nullptr); }

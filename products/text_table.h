@@ -4,8 +4,8 @@
 //   table.AddRow({"echo", "12"});
 //   std::string text = table.Render();   // "class  packets\necho        12\n"
 //
-// Cells may hold what a host said: anything that is not printable ASCII comes out as '?', so that a cell cannot
-// move the cursor. Thread safety: none; a value.
+// Cells may hold what a host said: anything that is not printable ASCII comes out as '?', so that a
+// cell cannot move the cursor. Thread safety: none; a value.
 #ifndef VMBUSKIT_PRODUCTS_TEXT_TABLE_H_
 #define VMBUSKIT_PRODUCTS_TEXT_TABLE_H_
 

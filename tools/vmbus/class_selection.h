@@ -28,8 +28,8 @@ struct PluginClasses {
   ClassSelection classes;
 };
 
-// `names` empty: all built-in classes. A class that is both selected and in a plugin is an error, and so is having
-// none at all.
+// `names` empty: all built-in classes. A class that is both selected and in a plugin is an error,
+// and so is having none at all.
 absl::StatusOr<ClassSelection> SelectClasses(const ClassSelection& built_in,
                                              std::span<const std::string> names,
                                              std::span<const PluginClasses> plugins);

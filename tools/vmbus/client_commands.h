@@ -2,7 +2,8 @@
 //
 //   return RunList(command);
 //
-// Exit codes: 0; 1 when the instance gave an error; 2 when there is none, or several and none was chosen.
+// Exit codes: 0; 1 when the instance gave an error; 2 when there is none, or several and none was
+// chosen.
 // Thread safety: none.
 #ifndef VMBUSKIT_TOOLS_VMBUS_CLIENT_COMMANDS_H_
 #define VMBUSKIT_TOOLS_VMBUS_CLIENT_COMMANDS_H_

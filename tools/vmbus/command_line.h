@@ -3,10 +3,12 @@
 //   CommandLine line = ParseCommandLine(argc, argv);
 //   if (const auto* demo = std::get_if<DemoCommand>(&line.command)) return RunDemo(*demo);
 //   ...
-//   Print(line.output), PrintError(line.error), return line.exit_code;   // help, version, or a mistake
+//   PrintText(line.output), PrintError(line.error);      // help, version, or a mistake
+//   return line.exit_code;
 //
-// What needs no more than the arguments is checked here: numbers, versions, files that exist. Names of classes are
-// checked where the classes are known. Thread safety: none. Exceptions of the argument library end here.
+// What needs no more than the arguments is checked here: numbers, versions, files that exist. Names
+// of classes are checked where the classes are known. Thread safety: none. Exceptions of the
+// argument library end here.
 #ifndef VMBUSKIT_TOOLS_VMBUS_COMMAND_LINE_H_
 #define VMBUSKIT_TOOLS_VMBUS_COMMAND_LINE_H_
 

@@ -2,8 +2,9 @@
 //
 //   absl::StatusOr<std::string> answer = AskInstance(directory, pid, {.command = ...});
 //
-// Blocking, with kAnswerDeadline for each step. Errors: NotFound when nothing runs, FailedPrecondition when several do and none was chosen
-// (the message lists them), DataLoss for an answer that breaks the framing.
+// Blocking, with kAnswerDeadline for each step. Errors: NotFound when nothing runs,
+// FailedPrecondition when several do and none was chosen (the message lists them), DataLoss for an
+// answer that breaks the framing.
 // Thread safety: none.
 #ifndef VMBUSKIT_TOOLS_VMBUS_CONTROL_CLIENT_H_
 #define VMBUSKIT_TOOLS_VMBUS_CONTROL_CLIENT_H_

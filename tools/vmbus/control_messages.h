@@ -1,6 +1,6 @@
 // What a client asks a running `vmbus demo`, and what it is told: JSON inside a frame (frame.h).
 //
-//   {"command": "ls"}                                 -> {"devices": [{"class": "echo", "relid": 1, ...}]}
+//   {"command": "ls"}                                 -> {"devices": [{"class": "echo", ...}]}
 //   {"command": "inspect", "path": "guest/devices"}   -> {"tree": {...}}
 //   anything else                                     -> {"error": "..."}
 //

@@ -1,13 +1,14 @@
-// Answers clients on the control socket: one request and one answer per connection, then it is closed.
+// Answers clients on the control socket: one request and one answer per connection, then it is
+// closed.
 //
 //   ControlServer server(executor, std::move(listener), handler);
 //   absl::Status started = server.Start();
 //   ...
 //   co_await server.Stop();
 //
-// Thread safety: the executor's. Nothing here blocks. A client may be slow, silent or talk nonsense: it has
-// one deadline for everything, at most kConnectionsMax are served at a time (the others wait in the kernel's
-// queue), and a request is at most kRequestBytesMax long.
+// Thread safety: the executor's. Nothing here blocks. A client may be slow, silent or talk
+// nonsense: it has one deadline for everything, at most kConnectionsMax are served at a time (the
+// others wait in the kernel's queue), and a request is at most kRequestBytesMax long.
 // Lifetime: Stop must have ended before the destructor; the handler outlives the server.
 #ifndef VMBUSKIT_TOOLS_VMBUS_CONTROL_SERVER_H_
 #define VMBUSKIT_TOOLS_VMBUS_CONTROL_SERVER_H_
@@ -31,7 +32,8 @@ namespace vmbuskit {
 class ControlHandler {
  public:
   virtual ~ControlHandler() = default;
-  // The answer, as JSON. On the server's executor; should end well before the connection's deadline.
+  // The answer, as JSON. On the server's executor; should end well before the connection's
+  // deadline.
   virtual Task<std::string> Answer(ControlRequest request) = 0;
 };
 

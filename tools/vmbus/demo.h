@@ -1,4 +1,5 @@
-// `vmbus demo`: a guest and its host in this process, with a control socket for `vmbus ls` and `vmbus inspect`.
+// `vmbus demo`: a guest and its host in this process, with a control socket for `vmbus ls` and
+// `vmbus inspect`.
 //
 //   return RunDemo(command);
 //

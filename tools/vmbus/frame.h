@@ -2,10 +2,11 @@
 //
 //   socket.Write(EncodeFrame(R"({"command":"ls"})"));
 //   FrameReader reader("request", kRequestBytesMax);
-//   if (absl::Status fed = reader.Feed(bytes); !fed.ok()) ...   // oversized: names the length and the limit
+//   if (absl::Status fed = reader.Feed(bytes); !fed.ok()) ...   // names length, limit
 //   if (reader.complete()) Handle(reader.body());
 //
-// Sans-IO: bytes in, bytes out. A connection carries one frame each way, so bytes after the frame are an error.
+// Sans-IO: bytes in, bytes out. A connection carries one frame each way, so bytes after the frame
+// are an error.
 // Thread safety: none.
 #ifndef VMBUSKIT_TOOLS_VMBUS_FRAME_H_
 #define VMBUSKIT_TOOLS_VMBUS_FRAME_H_
@@ -32,7 +33,8 @@ class FrameReader {
 
   // Takes the next bytes of the stream. InvalidArgument when they break the framing.
   absl::Status Feed(std::string_view bytes);
-  // The stream ended: DataLoss, with how much is there and how much is missing, unless the frame is complete.
+  // The stream ended: DataLoss, with how much is there and how much is missing, unless the frame is
+  // complete.
   absl::Status End() const;
 
   bool complete() const {

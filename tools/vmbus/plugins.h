@@ -3,7 +3,8 @@
 //   absl::StatusOr<std::vector<PluginClasses>> plugins = LoadPlugins({"echo_plugin.so"});
 //
 // Thread safety: the main thread. A loaded object stays loaded until the process ends.
-// Errors: those of the loader and of the version check (framework/bus/plugin.h), each naming the path.
+// Errors: those of the loader and of the version check (framework/bus/plugin.h), each naming the
+// path.
 #ifndef VMBUSKIT_TOOLS_VMBUS_PLUGINS_H_
 #define VMBUSKIT_TOOLS_VMBUS_PLUGINS_H_
 

@@ -1,5 +1,5 @@
-// A child process under test: what it prints, how it ends. Every wait has a deadline; a child that outlives its
-// object is killed.
+// A child process under test: what it prints, how it ends. Every wait has a deadline; a child that
+// outlives its object is killed.
 //
 //   ChildProcess demo({VmbusPath(), "demo"});
 //   ASSERT_TRUE(demo.WaitForOutput("running"));
@@ -77,7 +77,8 @@ class ChildProcess {
     return true;
   }
 
-  // Until the end of both streams and of the process: its exit code, or 128 + the signal that ended it.
+  // Until the end of both streams and of the process: its exit code, or 128 + the signal that ended
+  // it.
   int Wait() {
     while (streams_[0].fd >= 0 || streams_[1].fd >= 0) {
       if (!ReadSome()) return kNotEnded;

@@ -1,13 +1,15 @@
-// Where running instances are found: a directory of the user's own with one Unix socket per process, "<pid>.sock".
+// Where running instances are found: a directory of the user's own with one Unix socket per
+// process, "<pid>.sock".
 //
-//   absl::StatusOr<SocketDirectory> directory = SocketDirectory::Open(SocketDirectory::DefaultPath());
+//   auto directory = SocketDirectory::Open(SocketDirectory::DefaultPath());
 //   absl::StatusOr<FileDescriptor> listener = directory->Listen(getpid());      // the server
 //   absl::StatusOr<FileDescriptor> socket = directory->Connect(pid);            // a client
 //
-// The directory has mode 0700 and must be the user's: one that anybody else could write to is refused, whatever
-// lies at the path. Sockets are reached through the open directory, so that a long path is no obstacle and the
-// directory cannot be swapped after it was checked. A socket is renamed into place when it listens already: one that
-// refuses connections belongs to a process that died, and is removed.
+// The directory has mode 0700 and must be the user's: one that anybody else could write to is
+// refused, whatever lies at the path. Sockets are reached through the open directory, so that a
+// long path is no obstacle and the directory cannot be swapped after it was checked. A socket is
+// renamed into place when it listens already: one that refuses connections belongs to a process
+// that died, and is removed.
 // Thread safety: none. Errors name the path and the call.
 #ifndef VMBUSKIT_TOOLS_VMBUS_SOCKET_DIRECTORY_H_
 #define VMBUSKIT_TOOLS_VMBUS_SOCKET_DIRECTORY_H_
@@ -29,7 +31,8 @@ class SocketDirectory {
   // Makes the directory when it is not there.
   static absl::StatusOr<SocketDirectory> Open(const std::string& path);
 
-  // A listening socket, non-blocking, for process `pid`; replaces what a dead process of that number left.
+  // A listening socket, non-blocking, for process `pid`; replaces what a dead process of that
+  // number left.
   absl::StatusOr<FileDescriptor> Listen(int pid);
 
   // A connected socket, blocking. NotFound when nobody listens; a stale socket is removed.

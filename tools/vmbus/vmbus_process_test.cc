@@ -151,7 +151,7 @@ TEST_F(VmbusTest, TwoDemosAreToldApart) {
   ASSERT_TRUE(first.WaitForOutput("process") && second.WaitForOutput("process"));
   const Ended ambiguous = RunToEnd(Vmbus({"ls"}));
   EXPECT_EQ(ambiguous.exit_code, 2);
-  const auto [low, high] = std::minmax(first.pid(), second.pid());
+  const auto [low, high] = std::minmax({first.pid(), second.pid()});
   EXPECT_EQ(ambiguous.err, "vmbus ls: several instances run; choose one with --pid: " +
                                std::to_string(low) + ", " + std::to_string(high) + "\n");
   const Ended chosen = RunToEnd(Vmbus({"ls", "--pid=" + std::to_string(first.pid())}));
