@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "framework/base/allocation_counter.h"
+#include "platform/allocation_counter.h"
 #include "framework/channel/channel.h"
 #include "framework/channel/channel_pair.h"
 #include "framework/channel/recording.h"
@@ -202,9 +202,9 @@ TEST_F(FlowTest, SteadyStateAllocatesNothing) {
     ASSERT_TRUE(pair.Run());
   };
   round();
-  const uint64_t before = AllocationCount();
+  const uint64_t before = ThreadAllocations();
   for (int i = 0; i < 1000; ++i) round();
-  EXPECT_EQ(AllocationCount() - before, 0u);
+  EXPECT_EQ(ThreadAllocations() - before, 0u);
   EXPECT_EQ(guest.packet_count, 3u * 1001);
   for (const Answered& request : requests) EXPECT_EQ(request.completed, 1001u);
 }

@@ -26,7 +26,7 @@ uint32_t BaselineWriter::Put(uint32_t index, const void* source, uint32_t count)
     const uint32_t first = memory_.data_bytes - index;
     std::memcpy(memory_.data + index, from, first);
     std::memcpy(memory_.data, from + first, count - first);
-  } else {
+  } else if (count != 0) {
     std::memcpy(memory_.data + index, from, count);
   }
   return Advance(index, count, memory_.data_bytes);

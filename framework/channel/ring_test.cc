@@ -1,26 +1,11 @@
 // Both ends of rings together, in one thread.
 #include "framework/channel/ring.h"
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "framework/channel/ring_testing.h"
 #include "gtest/gtest.h"
-
-namespace {
-std::atomic<size_t> g_allocations = 0;
-}  // namespace
-
-void* operator new(size_t size) {
-  g_allocations.fetch_add(1, std::memory_order_relaxed);
-  void* const memory = std::malloc(size == 0 ? 1 : size);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+#include "platform/allocation_counter.h"
 
 namespace vmbuskit {
 namespace {
@@ -178,7 +163,7 @@ TEST(Ring, NothingIsAllocatedPerPacket) {
   RingWriter writer(ring.memory());
   RingReader reader(ring.memory(), {});
   const auto payload = Pattern(64);
-  const size_t before = g_allocations;
+  const uint64_t before = ThreadAllocations();
   for (int i = 0; i < 1000; ++i) {
     while (writer.Append({.payload = payload, .payload_tail = payload}) == AppendResult::kOk) {
     }
@@ -191,7 +176,7 @@ TEST(Ring, NothingIsAllocatedPerPacket) {
     (void)reader.Unmask();
     reader.Mask();
   }
-  EXPECT_EQ(g_allocations - before, 0u);
+  EXPECT_EQ(ThreadAllocations() - before, 0u);
 }
 
 }  // namespace

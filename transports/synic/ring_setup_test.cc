@@ -58,9 +58,8 @@ TEST_F(RingSetupTest, StartsZeroedInPagesThatWereUsedBefore) {
   }
   absl::StatusOr<GuestRings> rings = MakeGuestRings(pages_, *memory_, 4096, 4096);
   ASSERT_TRUE(rings.ok());
-  for (std::byte byte : *memory_->Translate(rings->pages.gpa(), 4 * kPageSize)) {
-    ASSERT_EQ(byte, std::byte{0});
-  }
+  const std::span<std::byte> bytes = *memory_->Translate(rings->pages.gpa(), 4 * kPageSize);
+  for (std::byte byte : bytes) ASSERT_EQ(byte, std::byte{0});
 }
 
 TEST_F(RingSetupTest, GivesEverythingBack) {
