@@ -21,14 +21,14 @@ absl::Status Violation(std::string_view subject, std::string_view field, uint64_
 
 }  // namespace vmbuskit
 
-#define VMBUSKIT_RETURN_IF_ERROR(expression)                                  \
-  do {                                                                        \
-    if (absl::Status status_ = (expression); !status_.ok()) return status_;   \
+#define VMBUSKIT_RETURN_IF_ERROR(expression)                                \
+  do {                                                                      \
+    if (absl::Status status_ = (expression); !status_.ok()) return status_; \
   } while (false)
 
 // The same inside a coroutine.
-#define VMBUSKIT_CO_RETURN_IF_ERROR(expression)                               \
-  do {                                                                        \
+#define VMBUSKIT_CO_RETURN_IF_ERROR(expression)                                \
+  do {                                                                         \
     if (absl::Status status_ = (expression); !status_.ok()) co_return status_; \
   } while (false)
 

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "platform/allocation_counter.h"
 #include "framework/channel/channel.h"
 #include "framework/channel/channel_pair.h"
 #include "framework/channel/recording.h"
 #include "framework/task/deadline.h"
 #include "gtest/gtest.h"
+#include "platform/allocation_counter.h"
 
 namespace vmbuskit {
 namespace {

@@ -66,11 +66,11 @@ struct VspClass {
   std::string_view name;
   Guid class_id;
   Guid default_instance_id;
-  uint16_t offer_flags = 0;                     // protocol 02 section 4.1
-  uint16_t mmio_megabytes = 0;                  // wanted in the guest's MMIO space
-  uint32_t max_packet_bytes = 64 * 1024;        // larger packets of the guest are a violation
-  std::array<std::byte, 120> user_defined{};    // pipe mode and the like
-  bool monitored = false;                       // gets a monitor id: guest signals through the monitor page
+  uint16_t offer_flags = 0;                   // protocol 02 section 4.1
+  uint16_t mmio_megabytes = 0;                // wanted in the guest's MMIO space
+  uint32_t max_packet_bytes = 64 * 1024;      // larger packets of the guest are a violation
+  std::array<std::byte, 120> user_defined{};  // pipe mode and the like
+  bool monitored = false;  // gets a monitor id: guest signals through the monitor page
   std::unique_ptr<Vsp> (*create)(VspContext& context) = nullptr;
 };
 
