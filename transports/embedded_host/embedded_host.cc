@@ -21,6 +21,7 @@ EmbeddedHost::EmbeddedHost(GuestMemory& memory, Executor& host_executor,
                            const std::vector<Executor*>& vp_executors, const Options& options,
                            std::unique_ptr<TscSource> tsc)
     : unfetched_messages_max_(options.unfetched_messages_max),
+      outbox_(options.outbox),
       partition_(memory, host_executor, vp_executors, options.partition, std::move(tsc)),
       mapped_(options.mapped_pieces_max),
       server_(WithPartition(options.server, partition_.vp_count(), memory.page_count()), *this),
@@ -94,6 +95,11 @@ bool EmbeddedHost::OnGuestMessage(uint32_t connection_id, std::span<const std::b
 }
 
 void EmbeddedHost::PostMessage(MessageTarget target, std::span<const std::byte> message) {
+  if (outbox_ == nullptr) return Deliver(target, message);
+  outbox_->Take(target, message);
+}
+
+void EmbeddedHost::Deliver(MessageTarget target, std::span<const std::byte> message) {
   if (!partition_.PostMessage(target.vp, target.sint, message)) ++messages_lost_;
 }
 

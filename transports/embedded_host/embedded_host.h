@@ -35,6 +35,14 @@ namespace vmbuskit {
 
 enum class DeviceId : uint32_t {};
 
+// Stands between the server and the guest's message slots, for a host whose messages are late, out of order or lost.
+class HostOutbox {
+ public:
+  virtual ~HostOutbox() = default;
+  // A message for the guest: to be handed to EmbeddedHost::Deliver, now or later. Host executor.
+  virtual void Take(MessageTarget target, std::span<const std::byte> message) = 0;
+};
+
 class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
  public:
   struct Options {
@@ -45,6 +53,7 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
     uint32_t unfetched_messages_max = 256;
     // Pieces of guest memory that are mapped at a time (mapped_pages.h); what needs more is refused.
     uint64_t mapped_pieces_max = 32 * 1024;
+    HostOutbox* outbox = nullptr;  // null: every message goes to its slot at once
   };
 
   // `tsc` null: the executors' time at options.partition.tsc_hz.
@@ -71,6 +80,9 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   // The guest is gone without a word: channels close, pages are its RAM again, registers are reset. The devices
   // stay and are offered to the next guest. Also what the RESET register leads to.
   void CrashGuest();
+
+  // Puts a message into its slot, now or in its turn, past the outbox.
+  void Deliver(MessageTarget target, std::span<const std::byte> message);
 
   // Guest memory in the host's hands, in pages; all zero when a guest unloaded and switched its SynIC off.
   struct SharedPages {
@@ -101,6 +113,7 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   VspHost* Route(ChannelId id);
 
   const uint32_t unfetched_messages_max_;
+  HostOutbox* const outbox_;
   EmbeddedPartition partition_;
   MappedPages mapped_;
   VmbusServer server_;
