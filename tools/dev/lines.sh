@@ -8,7 +8,7 @@ readonly RATIO_MIN=0.90 FILE_LINES_MAX=800 MEDIAN_LINES_MAX=150
 
 # Tests are *_test.cc, the testonly libraries that they stand on, and everything below tests/.
 is_test='_test\.(cc|sh)$|_testing\.(h|cc)$|/testing/|(^|/)fake_|^tests/'
-is_test+='|/(fuzzing|hex|recording|signal_line|run_task|executor_contract)\.h$|/(channel_pair|allocation_counter)\.(h|cc)$'
+is_test+='|/(fuzz_input|fuzzing|hex|recording|signal_line|run_task|executor_contract)\.h$|/(channel_pair|allocation_counter|fuzz_replay)\.(h|cc)$'
 measured='_(benchmark|fuzz)\.cc$|_baseline\.'
 files=$(git ls-files '*.cc' '*.h')
 sources=$(grep -vE "$is_test" <<<"$files" | grep -vE "$measured")
