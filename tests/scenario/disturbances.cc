@@ -1,0 +1,120 @@
+// What a director does to devices, guest and host.
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/scenario/director.h"
+#include "transports/protocol/messages.h"
+
+namespace vmbuskit {
+
+void Director::Offer(uint32_t device) {
+  Device& known = devices_[device];
+  if (known.id) return;
+  faults_.Note("host offers device ", device);
+  const auto id =
+      machine_->OnHost([&](EmbeddedHost& host) { return workload_->Offer(host, device); });
+  if (!id.ok()) return faults_.Report(id.status());
+  known = {.id = *id, .harmed = false};
+  if (excused_) workload_->Harm(device);
+}
+
+void Director::Rescind(uint32_t device) {
+  Device& known = devices_[device];
+  if (!known.id) return;
+  faults_.Note("host takes back device ", device);
+  faults_.Report(
+      machine_->OnHost([&](EmbeddedHost& host) { return host.RemoveDevice(*known.id); }));
+  known.id.reset();
+}
+
+void Director::Restart(uint32_t device) {
+  faults_.Note("guest restarts device ", device);
+  const absl::Status status = machine_->OnBus(
+      [&](Bus& bus) { return bus.RestartDevice(workload_->instance(device)); });
+  faults_.Note("restart: ", status.ToString());
+}
+
+void Director::Retarget(uint32_t device) {
+  const auto cpu = static_cast<uint32_t>(random_.Below(machine_->vp_count()));
+  const auto index = static_cast<uint16_t>(random_.OneIn(4) ? random_.Below(3) : 0);
+  faults_.Note("guest moves channel ", index, " of device ", device, " to cpu ", cpu);
+  Spawn("retarget", machine_->bus().Retarget(workload_->instance(device), index, cpu));
+}
+
+void Director::Reconnect(uint32_t) {
+  JoinOperations();
+  if (!ok() || !started_.ok()) return;
+  faults_.Note("guest disconnects");
+  const absl::Status stopped = machine_->AwaitStatus("Bus::Stop", machine_->bus().Stop());
+  NoticeSilence();
+  if (!stopped.ok()) {
+    if (!excused_) {
+      faults_.Report(absl::InternalError(absl::StrCat("Bus::Stop: ", stopped.message())));
+    }
+    return Crash(0);
+  }
+  // A host that kept something to itself may still think of the old connection.
+  machine_->outbox().ResetDropped();
+  if (excused_) return Crash(0);
+  StartBus();
+}
+
+void Director::Crash(uint32_t) {
+  JoinOperations();
+  if (!ok()) return;
+  machine_->Crash(/*with_crash_path=*/random_.OneIn(2));
+  if (ok()) BootAndStart();
+}
+
+void Director::MigrateHost(uint32_t) {
+  faults_.Note("host moves to a machine with another clock");
+  const uint64_t hz = 1'000'000'000 + random_.Below(4'000'000'000);
+  machine_->OnHost([&](EmbeddedHost& host) { host.hypervisor().Migrate(hz); });
+}
+
+void Director::ScribbleInRing(uint32_t device) {
+  if (!devices_[device].id) return;
+  const VmbusServer& server = machine_->host().server();
+  std::vector<Pfn> pages;
+  for (const auto& [key, entry] : server.gpadls().all()) {
+    const auto channel = server.channels().all().find(key.first);
+    if (channel == server.channels().all().end() || entry.pages == nullptr) continue;
+    if (channel->second.offer.instance_id != workload_->instance(device)) continue;
+    pages.insert(pages.end(), entry.pages->pfns.begin(), entry.pages->pfns.end());
+  }
+  if (pages.empty()) return;
+  devices_[device].harmed = true;
+  workload_->Harm(device);
+  const uint64_t strokes = 1 + random_.Below(8);
+  for (uint64_t i = 0; i < strokes; ++i) {
+    const Pfn page = pages[random_.Below(pages.size())];
+    // Half of them hit the words at the beginning, where indices are.
+    const uint64_t offset = 4 * random_.Below(random_.OneIn(2) ? 8 : 1024);
+    const auto value = static_cast<uint32_t>(random_.OneIn(2) ? random_.Next()
+                                                              : 8 * random_.Below(1024));
+    const auto bytes = machine_->memory().Translate(page * 4096 + offset, sizeof value);
+    if (bytes.ok()) std::memcpy(bytes->data(), &value, sizeof value);
+    faults_.Note("somebody writes ", value, " at ", offset, " of page ", page, " of device ",
+                 device);
+  }
+}
+
+void Director::SendHostileMessage(uint32_t) {
+  const VmbusServer& server = machine_->host().server();
+  if (server.state() != VmbusServer::State::kConnected) return;
+  excused_ = true;
+  for (uint32_t device = 0; device < devices_.size(); ++device) workload_->Harm(device);
+  std::vector<std::byte> message(8 + random_.Below(232));
+  for (std::byte& byte : message) {
+    byte = static_cast<std::byte>(random_.OneIn(2) ? 0 : random_.Next());
+  }
+  const auto type = static_cast<uint32_t>(random_.Below(31));
+  const auto relid = static_cast<uint32_t>(random_.Below(40));
+  std::memcpy(message.data(), &type, sizeof type);
+  if (message.size() >= 12) std::memcpy(message.data() + 8, &relid, sizeof relid);
+  faults_.Note("host lies: message ", type, " about ", relid);
+  machine_->OnHost([&](EmbeddedHost& host) { host.Deliver(server.target(), message); });
+}
+
+}  // namespace vmbuskit

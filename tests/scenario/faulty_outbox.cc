@@ -1,0 +1,99 @@
+#include "tests/scenario/faulty_outbox.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "transports/protocol/message_table.h"
+#include "transports/protocol/messages.h"
+
+namespace vmbuskit {
+namespace {
+
+uint32_t WordAt(std::span<const std::byte> message, size_t offset) {
+  uint32_t word = 0;
+  if (message.size() >= offset + sizeof word) {
+    std::memcpy(&word, message.data() + offset, sizeof word);
+  }
+  return word;
+}
+
+}  // namespace
+
+FaultyOutbox::Lane FaultyOutbox::LaneOf(std::span<const std::byte> message) {
+  switch (static_cast<MessageType>(WordAt(message, 0))) {
+    case MessageType::kOfferChannel:
+      return WordAt(message, offsetof(OfferChannelMessage, relid));
+    case MessageType::kRescindChannelOffer:
+    case MessageType::kOpenChannelResult:
+    case MessageType::kGpadlCreated:
+    case MessageType::kModifyChannelResponse:
+      return WordAt(message, offsetof(RescindMessage, relid));
+    default:
+      return kEverything;
+  }
+}
+
+bool FaultyOutbox::Drops(std::span<const std::byte> message) {
+  if (dropped_ever_ >= faults_.plan().messages_dropped_max) return false;
+  if (!faults_.Happens(faults_.plan().message_dropped)) return false;
+  ++dropped_;
+  ++dropped_ever_;
+  faults_.Note("host never sends ", MessageName(WordAt(message, 0)), " ", WordAt(message, 8));
+  return true;
+}
+
+void FaultyOutbox::Take(MessageTarget target, std::span<const std::byte> message) {
+  if (Drops(message)) return;
+  const FaultPlan& plan = faults_.plan();
+  const Instant now = executor_.Now();
+  Held held{.lane = LaneOf(message), .due = now, .target = target};
+  if (faults_.Happens(plan.message_late)) {
+    held.lane = kEverything;
+    held.due += DrawUpTo(faults_.random(), plan.message_late_max);
+  } else if (held.lane != kEverything && faults_.Happens(plan.message_reordered)) {
+    held.due += DrawUpTo(faults_.random(), plan.message_late_max);
+  }
+  for (const Held& before : held_) {
+    const bool ordered =
+        before.lane == held.lane || before.lane == kEverything || held.lane == kEverything;
+    if (ordered) held.due = std::max(held.due, before.due);
+  }
+  if (held.due == now) {
+    faults_.Note("host sends ", MessageName(WordAt(message, 0)), " ", WordAt(message, 8));
+    return host_->Deliver(target, message);
+  }
+  faults_.Note("host holds back ", MessageName(WordAt(message, 0)), " ", WordAt(message, 8));
+  held.message.assign(message.begin(), message.end());
+  held_.push_back(std::move(held));
+  ArmDue();
+}
+
+void FaultyOutbox::OnDue() {
+  const Instant now = executor_.Now();
+  for (size_t i = 0; i < held_.size();) {
+    if (held_[i].due > now) {
+      ++i;
+      continue;
+    }
+    const Held held = std::move(held_[i]);
+    held_.erase(held_.begin() + static_cast<ptrdiff_t>(i));
+    faults_.Note("host sends late ", MessageName(WordAt(held.message, 0)), " ",
+                 WordAt(held.message, 8));
+    host_->Deliver(held.target, held.message);
+  }
+  ArmDue();
+}
+
+void FaultyOutbox::ArmDue() {
+  Instant due = kInfiniteFuture;
+  for (const Held& held : held_) due = std::min(due, held.due);
+  due_.Arm(due);
+}
+
+void FaultyOutbox::Forget() {
+  held_.clear();
+  due_.Disarm();
+  dropped_ = 0;
+}
+
+}  // namespace vmbuskit

@@ -1,0 +1,69 @@
+// The host's messages on their way to the guest's slots, as a fault plan says: late, out of order where the protocol
+// allows it, or never sent. Messages about the same channel keep their order; those about the connection, and
+// TORNDOWN, which does not name its channel, keep theirs to all others.
+//
+//   FaultyOutbox outbox(host_executor, faults);
+//   EmbeddedHost host(memory, host_executor, vps, {.outbox = &outbox});
+//   outbox.Connect(host);
+//
+// Thread safety: the host executor. Source: protocol 02 sections 2 to 5.
+#ifndef VMBUSKIT_TESTS_SCENARIO_FAULTY_OUTBOX_H_
+#define VMBUSKIT_TESTS_SCENARIO_FAULTY_OUTBOX_H_
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "platform/executor.h"
+#include "tests/scenario/fault_source.h"
+#include "transports/embedded_host/embedded_host.h"
+
+namespace vmbuskit {
+
+class FaultyOutbox final : public HostOutbox {
+ public:
+  FaultyOutbox(Executor& executor, FaultSource& faults)
+      : executor_(executor),
+        faults_(faults),
+        due_(executor, Callback::To<&FaultyOutbox::OnDue>(this)) {}
+
+  void Connect(EmbeddedHost& host) { host_ = &host; }
+  void Take(MessageTarget target, std::span<const std::byte> message) override;
+
+  // What is under way never arrives: the guest is gone.
+  void Forget();
+  uint32_t held() const { return static_cast<uint32_t>(held_.size()); }
+  // Since the last Forget or ResetDropped.
+  uint32_t dropped() const { return dropped_; }
+  void ResetDropped() { dropped_ = 0; }
+
+ private:
+  // What a message keeps its order to: its channel, or everything.
+  using Lane = uint64_t;
+  static constexpr Lane kEverything = ~Lane{0};
+
+  struct Held {
+    Lane lane = 0;
+    Instant due{};
+    MessageTarget target;
+    std::vector<std::byte> message{};
+  };
+
+  static Lane LaneOf(std::span<const std::byte> message);
+  bool Drops(std::span<const std::byte> message);
+  void OnDue();
+  void ArmDue();
+
+  Executor& executor_;
+  FaultSource& faults_;
+  EmbeddedHost* host_ = nullptr;
+  std::deque<Held> held_;
+  Timer due_;
+  uint32_t dropped_ = 0;
+  uint32_t dropped_ever_ = 0;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TESTS_SCENARIO_FAULTY_OUTBOX_H_

@@ -1,0 +1,66 @@
+// A partition whose interrupts and signals arrive as a fault plan says: late, twice, not at first, on the wrong CPU.
+// Whatever is lost is repaired later, so that nothing but lateness follows from it.
+//
+//   FaultyPartition partition(host.partition(), executors, faults);
+//   SynicTransport transport(partition, executors, pages, {});
+//   partition.Repair();     // what is still under way arrives now
+//
+// Thread safety: the scheduler's thread; each method on the executor that the real partition asks for.
+#ifndef VMBUSKIT_TESTS_SCENARIO_FAULTY_PARTITION_H_
+#define VMBUSKIT_TESTS_SCENARIO_FAULTY_PARTITION_H_
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "platform/executor.h"
+#include "platform/partition.h"
+#include "tests/scenario/fault_source.h"
+
+namespace vmbuskit {
+
+class FaultyPartition final : public Partition {
+ public:
+  FaultyPartition(Partition& real, const std::vector<Executor*>& executors, FaultSource& faults);
+  ~FaultyPartition() override;
+
+  uint32_t vp_count() const override { return real_.vp_count(); }
+  GuestMemory& memory() override { return real_.memory(); }
+  CpuidResult Cpuid(uint32_t vp, uint32_t leaf) override { return real_.Cpuid(vp, leaf); }
+  absl::StatusOr<uint64_t> ReadRegister(uint32_t vp, uint32_t reg) override {
+    return real_.ReadRegister(vp, reg);
+  }
+  absl::Status WriteRegister(uint32_t vp, uint32_t reg, uint64_t value) override {
+    return real_.WriteRegister(vp, reg, value);
+  }
+  uint64_t Hypercall(uint32_t vp, uint64_t control, uint64_t input, uint64_t output) override;
+  void ConnectInterrupt(uint32_t vp, uint8_t vector, Event* handler) override;
+  uint64_t ReadTsc(uint32_t vp) override { return real_.ReadTsc(vp); }
+
+  // Forgets what is under way: the guest that it was for is gone.
+  void Forget();
+
+ private:
+  // One vector of one processor.
+  class Line;
+  // The signals of one processor that are late, oldest first.
+  struct LateSignals;
+
+  uint64_t Signal(uint32_t vp, uint64_t control, uint64_t input, uint64_t output);
+  // Raises the vector on another processor than `vp`, if one listens.
+  void RaiseElsewhere(uint32_t vp, uint8_t vector);
+  void RaiseEarly(uint32_t vp);
+
+  Partition& real_;
+  const std::vector<Executor*> executors_;
+  FaultSource& faults_;
+  std::map<std::pair<uint32_t, uint8_t>, std::unique_ptr<Line>> lines_;
+  std::vector<std::unique_ptr<LateSignals>> late_;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TESTS_SCENARIO_FAULTY_PARTITION_H_

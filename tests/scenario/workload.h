@@ -1,0 +1,66 @@
+// The traffic of a scenario: which devices there are, what they do, and how both ends know that nothing went wrong.
+// Every device class brings one of its own; the scenario brings faults, disturbances and everything that holds for
+// all of them.
+//
+//   class MyWorkload final : public Workload { ... };
+//   std::unique_ptr<Workload> MakeMyWorkload(FaultSource& faults);      // and a line in workloads.cc
+//
+// What goes wrong is told to FaultSource::Report. Devices are numbered from 0; some may be absent at times.
+// Thread safety: the scheduler's thread.
+#ifndef VMBUSKIT_TESTS_SCENARIO_WORKLOAD_H_
+#define VMBUSKIT_TESTS_SCENARIO_WORKLOAD_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "framework/base/guid.h"
+#include "framework/bus/device.h"
+#include "platform/sim/scheduler.h"
+#include "tests/scenario/fault_source.h"
+#include "transports/embedded_host/embedded_host.h"
+
+namespace vmbuskit {
+
+class Workload {
+ public:
+  struct Figures {
+    uint64_t packets = 0;
+    uint64_t signals = 0;
+    uint64_t wakeups = 0;
+    uint64_t needless_wakeups = 0;
+  };
+
+  virtual ~Workload() = default;
+
+  virtual std::span<const DeviceClass* const> classes() const = 0;
+  virtual uint32_t device_count() const = 0;
+  virtual Guid instance(uint32_t device) const = 0;
+  // Offers the device, which is not there now, as a new one. In a turn of the host.
+  virtual absl::StatusOr<DeviceId> Offer(EmbeddedHost& host, uint32_t device) = 0;
+
+  // Every running device has more to do from now on. Between turns.
+  virtual void StartRound(SimScheduler& sim) = 0;
+  // Nothing of it is under way.
+  virtual bool idle() const = 0;
+  // The guest runs the device, nothing is under way, no fault was injected for long enough: everything that was
+  // promised must have happened.
+  virtual void CheckQuiescent(EmbeddedHost& host, uint32_t device, DeviceId id) = 0;
+  // The guest is gone.
+  virtual void CheckEnded() = 0;
+
+  // From now on, until it is offered again, foreign bytes are in the device's memory.
+  virtual void Harm(uint32_t device) = 0;
+  virtual Figures figures() const = 0;
+};
+
+// Null: there is none of that name.
+std::unique_ptr<Workload> MakeWorkload(std::string_view name, FaultSource& faults);
+
+std::unique_ptr<Workload> MakeFoundationWorkload(FaultSource& faults);
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TESTS_SCENARIO_WORKLOAD_H_
