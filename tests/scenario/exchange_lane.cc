@@ -149,15 +149,19 @@ void Lane::CheckAnswer(const Question& question, const Packet& completion) {
   }
 }
 
-void Lane::OnPacket(Channel& channel, const Packet& packet) {
+void Lane::OnPacket(Channel&, const Packet& packet) {
   const auto header = ReadAs<ExchangeHeader>(packet.payload);
   if (!header) return Wrong("a short packet");
   if (header->sequence != figures_.received++) {
     Wrong(absl::StrCat("packet ", header->sequence, " came as number ", figures_.received - 1));
   }
   if (header->kind == ExchangeHeader::kHello) {
-    if (on_hello != nullptr) on_hello(context, channel, packet);
-    return;
+    if (on_hello == nullptr) return Wrong("a hello to the guest");
+    owed_.push_back({.transaction_id = packet.transaction_id,
+                     .token = on_hello(context, packet),
+                     .hello = true,
+                     .due = executor_.Now()});
+    return Flush();
   }
   const std::span<const std::byte> data = packet.payload.subspan(sizeof *header);
   if (header->data_bytes > kDataMax || header->data_bytes > data.size() ||
@@ -206,16 +210,7 @@ void Lane::Flush() {
         later.push_back(owed);
         continue;
       }
-      const uint64_t token = owed.token ^ kAnswerMark;
-      const uint32_t bytes = owed.error ? 0 : owed.data_bytes;
-      ExchangeHeader header{owed.error ? ExchangeHeader::kError : ExchangeHeader::kAnswer, bytes,
-                            0, token};
-      std::array<std::byte, sizeof header + kDataMax> answer;
-      std::memcpy(answer.data(), &header, sizeof header);
-      std::memcpy(answer.data() + sizeof header, DataOf(token, bytes).data(), bytes);
-      const SendResult result = channel_->Complete(
-          owed.transaction_id, std::span(answer).first(sizeof header + bytes));
-      if (result != SendResult::kFull) continue;
+      if (Answer(owed) != SendResult::kFull) continue;
       full = true;
       later.push_back(owed);
     }
@@ -223,6 +218,18 @@ void Lane::Flush() {
   owed_ = std::move(later);
   figures_.answers_due = owed_.size();
   owed_due_.Arm(next);
+}
+
+SendResult Lane::Answer(const Owed& owed) {
+  if (owed.hello) return channel_->Complete(owed.transaction_id, BytesOf(owed.token));
+  const uint64_t token = owed.token ^ kAnswerMark;
+  const uint32_t bytes = owed.error ? 0 : owed.data_bytes;
+  const ExchangeHeader header{owed.error ? ExchangeHeader::kError : ExchangeHeader::kAnswer, bytes,
+                              0, token};
+  std::array<std::byte, sizeof header + kDataMax> answer;
+  std::memcpy(answer.data(), &header, sizeof header);
+  std::memcpy(answer.data() + sizeof header, DataOf(token, bytes).data(), bytes);
+  return channel_->Complete(owed.transaction_id, std::span(answer).first(sizeof header + bytes));
 }
 
 void Lane::OnWritable(Channel&) {

@@ -79,8 +79,8 @@ class Lane final : public ChannelHandler {
   const Channel* channel() const { return channel_; }
   Executor& executor() const { return executor_; }
   const std::string& name() const { return name_; }
-  // Told of a hello; whoever has it answers with Answer.
-  void (*on_hello)(void* context, Channel& channel, const Packet& packet) = nullptr;
+  // Told of a hello; what it says is the answer.
+  uint64_t (*on_hello)(void* context, const Packet& packet) = nullptr;
   void (*on_closed)(void* context, const absl::Status& reason) = nullptr;
   void* context = nullptr;
 
@@ -103,6 +103,7 @@ class Lane final : public ChannelHandler {
     uint64_t token = 0;
     uint32_t data_bytes = 0;
     bool error = false;
+    bool hello = false;  // answered with the token alone
     Instant due{};
   };
   static constexpr size_t kQuestions = 24;  // more than request slots
@@ -115,6 +116,7 @@ class Lane final : public ChannelHandler {
   void CheckAnswer(const Question& question, const Packet& completion);
   void TakeQuestion(const Packet& packet, const ExchangeHeader& header);
   void Flush();
+  SendResult Answer(const Owed& owed);
   void Wrong(const std::string& what);
   std::span<const std::byte> DataOf(uint64_t token, uint32_t bytes);
 

@@ -20,8 +20,8 @@ class ExchangeVsp final : public Vsp {
     auto lane =
         board_.NewLane(/*guest=*/false, device_, data.subchannel_index, context_.executor());
     lane->context = this;
-    lane->on_hello = [](void* self, Channel& channel, const Packet& packet) {
-      static_cast<ExchangeVsp*>(self)->OnHello(channel, packet);
+    lane->on_hello = [](void* self, const Packet& packet) {
+      return static_cast<ExchangeVsp*>(self)->OnHello(packet);
     };
     lane->Attach(channel);
     channel.Start(*lane);
@@ -44,13 +44,13 @@ class ExchangeVsp final : public Vsp {
   void OnPacket(Channel&, const Packet&) override {}
 
  private:
-  void OnHello(Channel& channel, const Packet& packet) {
+  // How many sub-channels there are.
+  uint64_t OnHello(const Packet& packet) {
     const auto hello = ReadAs<ExchangeHello>(packet.payload);
-    if (!hello) return;
+    if (!hello) return 0;
     if (hello->gpadl != 0) MapShared(*hello);
     const uint32_t wanted = board_.plan(device_).subchannels;
-    const ExchangeHelloAnswer answer{wanted == 0 ? 0 : context_.OfferSubchannels(wanted)};
-    (void)channel.Complete(packet.transaction_id, BytesOf(answer));
+    return wanted == 0 ? 0 : context_.OfferSubchannels(wanted);
   }
 
   void MapShared(const ExchangeHello& hello) {
