@@ -108,6 +108,25 @@ class Channel {
   // The same when already on the executor (the interrupt path): drains without a detour.
   void OnSignal();
 
+  // ---- Save and restore of the host it belongs to: the rings stay where they are, with the indices in them.
+  // Between turns, outside of every call of the channel: then all that was sent is published and all that was read is
+  // committed.
+  bool at_rest() const { return !draining_ && batch_depth_ == 0; }
+  // Saves, or takes over what was saved into a new channel over the same rings, before Start; with StateWriter or
+  // StateReader. A wait for space goes on; the requests under way wait to be resumed.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+  // The id of an outstanding request, for ResumeRequest after a restore; 0 when it is not outstanding.
+  uint64_t RequestId(const Request& request) const { return requests_.IdOf(request); }
+  // `request` goes on as the one that had `id`: completed, past what was left of its deadline, or failed with the
+  // channel. False, and it does not end, when no such request was under way.
+  [[nodiscard]] bool ResumeRequest(uint64_t id, Request& request) {
+    return requests_.Resume(id, request);
+  }
+  // Ends the channel without a word to anybody: no request ends, no OnClosed, no signal. What the peer sees stays as
+  // it is, for a channel that is restored over it.
+  void Vanish();
+
   // Null takes it away. Costs one branch per packet when there is none.
   void SetTap(PacketTap* tap) { tap_ = tap; }
 

@@ -18,7 +18,8 @@ const char* Describe(TakeError error) {
   return "";
 }
 
-RequestTable::RequestTable(Executor& executor, uint32_t slots) : slots_(slots) {
+RequestTable::RequestTable(Executor& executor, uint32_t slots)
+    : executor_(executor), slots_(slots) {
   for (uint32_t i = 0; i < slots; ++i) {
     Slot& slot = slots_[i];
     slot.table = this;
@@ -56,6 +57,7 @@ TakeResult RequestTable::Take(uint64_t id) {
     case State::kFree:
       return {slot.generation == 0 ? TakeError::kUnknownId : TakeError::kNotOutstanding};
     case State::kAbandoned:
+    case State::kRestored:
       ++counters_.late_answers;
       --abandoned_;
       Free(slot);

@@ -14,6 +14,9 @@
 // newer request. Freed slots are used again in the order they were freed, so that an id rests as
 // long as possible.
 //
+// Save and restore: the slots are carried over. What was outstanding counts as abandoned until its user resumes it by
+// its id; requests that are resumed keep what was left of their time.
+//
 // Thread safety: the channel's executor. Lifetime: a Request is its user's and must live until it
 // ended. Allocates at construction only.
 #ifndef VMBUSKIT_FRAMEWORK_CHANNEL_REQUEST_TABLE_H_
@@ -100,6 +103,19 @@ class RequestTable {
   // Ends all outstanding requests, oldest first; none can be added afterwards.
   void CloseAll();
 
+  // The id on the wire of an outstanding request; 0 when it is not outstanding.
+  uint64_t IdOf(const Request& request) const {
+    return request.outstanding() ? uint64_t{request.slot_} + 1 : 0;
+  }
+  // After a restore: `request` goes on as the one that had `id` when the table was saved. False when none had, or it
+  // was answered or resumed since.
+  [[nodiscard]] bool Resume(uint64_t id, Request& request);
+  // Saves, or takes over what was saved into a new table; with StateWriter or StateReader.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+  // Forgets the outstanding requests, which do not end, and takes no more. For a host whose state is dropped.
+  void DropAll();
+
   bool full() const { return free_count_ == 0; }
   uint32_t outstanding() const { return static_cast<uint32_t>(outstanding_.size()); }
   // Slots that wait for nothing but the peer's late answer.
@@ -108,7 +124,7 @@ class RequestTable {
   const Counters& counters() const { return counters_; }
 
  private:
-  enum class State : uint8_t { kFree, kOutstanding, kAbandoned };
+  enum class State : uint8_t { kFree, kOutstanding, kAbandoned, kRestored };
 
   struct Slot {
     void OnDeadline() { table->OnDeadline(*this); }
@@ -118,13 +134,21 @@ class RequestTable {
     uint64_t generation = 0;  // how often it was taken
     uint32_t next_free = 0;
     State state = State::kFree;
+    Instant restored_deadline{};  // kRestored: outstanding when saved, and not resumed yet
     std::optional<Timer> timer;
   };
+
+  // Parts of Exchange.
+  template <typename Archive>
+  void ExchangeSlot(Archive& archive, Slot& slot);
+  template <typename Archive>
+  void ExchangeFree(Archive& archive);
 
   void OnDeadline(Slot& slot);
   Request& Detach(Slot& slot);
   void Free(Slot& slot);
 
+  Executor& executor_;
   std::vector<Slot> slots_;
   boost::intrusive::list<Request> outstanding_;
   uint32_t free_head_ = 0;

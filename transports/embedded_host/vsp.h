@@ -6,6 +6,19 @@
 //   };
 //
 // The logic is sans-IO: channels, timers of the host executor and back ends are all it touches.
+//
+// Save and restore (protocol 02 section 11): the host carries channels, rings, GPADLs and the ids of requests under
+// way; a VSP carries what else it knows. After EmbeddedHost::Restore a new VSP gets Restore, then OnReopen for every
+// channel that was open. One without state of its own needs none of the three; one whose protocol starts anew after a
+// restore (integration components) lets OnReopen do what OnOpen does.
+//
+//   absl::Status Save(StateWriter& state) override { state(sent_); state(channel_->RequestId(*this)); ... }
+//   absl::Status Restore(StateReader& state) override { state(sent_); state(request_id_); return state.status(); }
+//   absl::Status OnReopen(Channel& channel, const OpenData&) override {
+//     channel.Start(*this);
+//     if (request_id_ != 0) (void)channel.ResumeRequest(request_id_, *this);  // it ends once, as if nothing happened
+//     return absl::OkStatus();
+//   }
 // Thread safety: everything on the host executor of the device.
 #ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_
 #define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_
@@ -20,6 +33,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "framework/base/guid.h"
+#include "framework/base/saved_state.h"
 #include "framework/channel/channel.h"
 #include "framework/observe/inspect.h"
 #include "platform/executor.h"
@@ -57,6 +71,25 @@ class Vsp : public ChannelHandler {
   virtual void OnClose(Channel& channel) = 0;
   // The guest wants GPADL `handle` back: unmap it before returning.
   virtual void OnGpadlTornDown(uint32_t handle) { (void)handle; }
+
+  // Writes what Restore needs. Nothing of the device is under way: it is called between two turns.
+  virtual absl::Status Save(StateWriter& state) {
+    (void)state;
+    return absl::OkStatus();
+  }
+  // Takes over what Save wrote, which is input like any other; DataLoss when it cannot be. Called on a new VSP, before
+  // OnReopen; GPADLs can be mapped again. A VSP that the embedder made with a function of its own stays the same
+  // object: it gets OnClose for its channels first, and has to forget everything else here.
+  virtual absl::Status Restore(StateReader& state) {
+    (void)state;
+    return absl::OkStatus();
+  }
+  // As OnOpen, for a channel that was open when the host was saved: its rings go on where they were, OnWritable
+  // follows when somebody waits for space. A request under way that is not resumed here (Channel::ResumeRequest)
+  // never ends; its late answer is ignored. `channel` may have ended before the save: it is closed() then.
+  virtual absl::Status OnReopen(Channel& channel, const OpenData& data) {
+    return OnOpen(channel, data);
+  }
 
   virtual void Inspect(InspectNode& node) const { (void)node; }
 };
