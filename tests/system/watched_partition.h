@@ -1,7 +1,7 @@
 // A partition that a test looks through: it sees every control message that the guest posts, before the host does, and
-// may let something happen first or keep the message from the host.
+// may let something happen first or keep it from the host.
 //
-//   watched.on_post = [&](MessageType type) { return type != MessageType::kUnload; };   // false: the host never sees it
+//   watched.on_post = [&](MessageType type) { return type != MessageType::kUnload; };  // false: the host never sees it
 //
 // Thread safety: the simulation's thread.
 #ifndef VMBUSKIT_TESTS_SYSTEM_WATCHED_PARTITION_H_

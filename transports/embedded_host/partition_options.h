@@ -17,8 +17,10 @@ namespace vmbuskit {
 
 // What an overlay page does to the guest RAM beneath it (protocol 01 section 2.2, "On disable").
 enum class OverlayReading {
-  kCopyOver,  // OpenVMM: enabling copies the contents over RAM, which is lost; disabling leaves them there
-  kHideRam,  // kernel documentation: the RAM's old contents come back on disable
+  // OpenVMM: enabling copies the contents over RAM, which is lost; disabling leaves them there.
+  kCopyOver,
+  // Kernel documentation: the RAM's old contents come back on disable.
+  kHideRam,
 };
 
 // What writing 0 to GUEST_OS_ID does (section 2.1).

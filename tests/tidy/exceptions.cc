@@ -1,0 +1,134 @@
+#include "tests/tidy/exceptions.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace vmbuskit::tidy {
+namespace {
+
+bool Excuses(const Exception& exception, const Finding& finding) {
+  return exception.rule == finding.rule && exception.file == finding.file;
+}
+
+}  // namespace
+
+std::span<const Exception> Exceptions() {
+  constexpr const char* kAccess = "platform-access";
+  constexpr const char* kRace = "races a real thread with the code, for ThreadSanitizer";
+  static const Exception kExceptions[] = {
+      {kAccess, "framework/channel/ring_benchmark.cc",
+       "measures real time, and the ring between two real threads"},
+      {kAccess, "framework/channel/ring_stress_test.cc", kRace},
+      {kAccess, "framework/channel/ring_threads.h",
+       "yields while one of two real threads waits for the other"},
+      {kAccess, "products/interrupt.cc", "the program's signals arrive here, by signalfd"},
+      {kAccess, "products/session.cc", "asks the terminal for its width"},
+      {kAccess, "products/session_test.cc", "sends itself the signals that end a session"},
+      {kAccess, "tests/tidy/tidy_test.cc", "finds the source tree"},
+      {kAccess, "tests/tidy/tree.cc", "reads the source tree"},
+      {kAccess, "tools/vmbus/control_client.cc", "the tool's socket"},
+      {kAccess, "tools/vmbus/control_server.cc", "the tool's socket"},
+      {kAccess, "tools/vmbus/control_server_test.cc", "the tool's socket, in a folder of its own"},
+      {kAccess, "tools/vmbus/demo.cc", "names its control socket by the process"},
+      {kAccess, "tools/vmbus/file_descriptor.h", "closes the tool's descriptors"},
+      {kAccess, "tools/vmbus/process_testing.h", "runs whole programs"},
+      {kAccess, "tools/vmbus/socket_directory.cc", "the folder of the tool's sockets"},
+      {kAccess, "tools/vmbus/socket_directory_test.cc", "the folder of the tool's sockets"},
+      {kAccess, "tools/vmbus/vmbus_process_test.cc", "runs whole programs"},
+      {kAccess, "transports/embedded_host/partition_registers.h",
+       "registers of one processor may be set from another one's thread"},
+      {kAccess, "transports/embedded_host/partition_threads_test.cc", kRace},
+      {kAccess, "transports/embedded_host/ports_test.cc", kRace},
+      {kAccess, "transports/embedded_host/reference_clock_test.cc", kRace},
+      {kAccess, "transports/embedded_host/synic.h", "host and processor threads meet at a SynIC"},
+      {kAccess, "transports/embedded_host/synic_test.cc", kRace},
+      {kAccess, "transports/embedded_host/synthetic_timers.h",
+       "set by the processor, fired by the host's thread"},
+      {kAccess, "transports/embedded_host/virtual_processor.h",
+       "host and processor threads meet at a virtual processor"},
+      {kAccess, "transports/synic/reference_time_test.cc", kRace},
+      {kAccess, "transports/synic/synic_transport_threads_test.cc", kRace},
+      {"static-registration", "platform/BUILD",
+       "the allocation counter replaces operator new, which nothing names"},
+  };
+  return kExceptions;
+}
+
+std::span<const Covered> CoveredElsewhere() {
+  static const Covered kCovered[] = {
+      {"devices/util/ic/host/ic_vsp.cc", "devices/util/heartbeat/host/heartbeat_host_test.cc"},
+      {"devices/util/ic/ic_device.cc", "devices/util/heartbeat/heartbeat_test.cc"},
+      {"devices/util/ic/negotiation.cc", "devices/util/ic/message_test.cc"},
+      {"framework/bus/class_registry.cc", "framework/bus/bus_life_test.cc"},
+      {"framework/bus/describe.cc", "framework/bus/bus_inspect_test.cc"},
+      {"framework/bus/device_capture.cc", "framework/bus/bus_capture_test.cc"},
+      {"framework/bus/device_channels.cc", "framework/bus/bus_subchannel_test.cc"},
+      {"framework/bus/device_info.h", "framework/bus/bus_inspect_test.cc"},
+      {"framework/bus/device_instance.cc", "framework/bus/bus_rescind_test.cc"},
+      {"framework/bus/device_node.cc", "framework/bus/bus_life_test.cc"},
+      {"framework/channel/ring_copy.h", "framework/channel/ring_test.cc"},
+      {"framework/channel/writable_wait.cc", "framework/channel/channel_flow_test.cc"},
+      {"framework/observe/pcapng.cc", "framework/observe/capture_test.cc"},
+      {"framework/task/deadline.cc", "framework/task/wait_test.cc"},
+      {"framework/task/gate.cc", "framework/task/wait_test.cc"},
+      {"framework/task/spawn.cc", "framework/task/task_test.cc"},
+      {"framework/task/waiter.cc", "framework/task/wait_test.cc"},
+      {"platform/linux/epoll_set.cc", "platform/linux/executor_test.cc"},
+      {"platform/tsc.h", "platform/linux/tsc_frequency_test.cc"},
+      {"products/interrupt.cc", "products/session_test.cc"},
+      {"products/live_view.cc", "products/text_table_test.cc"},
+      {"products/product_main.cc", "products/session_test.cc"},
+      {"tools/vmbus/client_commands.cc", "tools/vmbus/vmbus_process_test.cc"},
+      {"tools/vmbus/control_client.cc", "tools/vmbus/control_server_test.cc"},
+      {"tools/vmbus/demo.cc", "tools/vmbus/vmbus_process_test.cc"},
+      {"tools/vmbus/plugins.cc", "tools/vmbus/vmbus_process_test.cc"},
+      {"transports/embedded_host/gpadl_table.cc", "transports/embedded_host/server_tables_test.cc"},
+      {"transports/embedded_host/host_channel.cc",
+       "transports/embedded_host/embedded_host_test.cc"},
+      {"transports/embedded_host/mapped_pages.h", "transports/embedded_host/embedded_host_test.cc"},
+      {"transports/embedded_host/message_inbox.h", "transports/embedded_host/ports_test.cc"},
+      {"transports/embedded_host/offer_table.cc", "transports/embedded_host/server_tables_test.cc"},
+      {"transports/embedded_host/partition_registers.cc",
+       "transports/embedded_host/embedded_partition_test.cc"},
+      {"transports/embedded_host/port_table.cc", "transports/embedded_host/ports_test.cc"},
+      {"transports/embedded_host/register_file.cc", "transports/embedded_host/hypercalls_test.cc"},
+      {"transports/embedded_host/server_action_queue.cc",
+       "transports/embedded_host/server_tables_test.cc"},
+      {"transports/embedded_host/throttle.h", "transports/embedded_host/monitor_pages_test.cc"},
+      {"transports/embedded_host/virtual_processor.cc",
+       "transports/embedded_host/embedded_partition_test.cc"},
+      {"transports/embedded_host/vsp_host.cc", "transports/embedded_host/embedded_host_test.cc"},
+      {"transports/protocol/versions.cc", "transports/protocol/contact_test.cc"},
+      {"transports/synic/channel_port.cc", "transports/synic/synic_transport_channels_test.cc"},
+      {"transports/synic/hypervisor_guest.cc", "transports/synic/synic_vp_test.cc"},
+      {"transports/synic/synthetic_timer.cc", "transports/synic/synic_vp_test.cc"},
+  };
+  return kCovered;
+}
+
+Findings WithoutExcused(const Findings& findings, std::span<const Exception> exceptions) {
+  Findings open;
+  for (const Finding& finding : findings) {
+    const bool excused =
+        std::any_of(exceptions.begin(), exceptions.end(),
+                    [&finding](const Exception& exception) { return Excuses(exception, finding); });
+    if (!excused) open.push_back(finding);
+  }
+  return open;
+}
+
+Findings CheckExceptionsAreUsed(const Findings& findings, std::span<const Exception> exceptions) {
+  Findings stale;
+  for (const Exception& exception : exceptions) {
+    const bool used =
+        std::any_of(findings.begin(), findings.end(),
+                    [&exception](const Finding& finding) { return Excuses(exception, finding); });
+    if (used) continue;
+    stale.push_back({exception.file, 0, exception.rule,
+                     "needs no entry in tests/tidy/exceptions.cc any more: remove it"});
+  }
+  return stale;
+}
+
+}  // namespace vmbuskit::tidy
