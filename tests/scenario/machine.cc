@@ -9,7 +9,8 @@ namespace vmbuskit {
 namespace {
 
 constexpr uint64_t kPages = 16 * 1024;
-constexpr uint64_t kFirstPage = 256;  // the first megabyte is not the allocator's, as in a real guest
+// The first megabyte is not the allocator's, as in a real guest.
+constexpr uint64_t kFirstPage = 256;
 
 std::vector<Executor*> ExecutorsOf(const std::vector<SimExecutor*>& cpus) {
   return {cpus.begin(), cpus.end()};

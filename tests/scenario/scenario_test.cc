@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include <iostream>
+
 #include "gtest/gtest.h"
 
 int main(int argc, char** argv) {
@@ -15,9 +16,18 @@ int main(int argc, char** argv) {
   double virt = 0;
   for (uint64_t s = first; s < first + n; ++s) {
     auto r = RunScenario({.seed = s, .faults = !calm, .trace = trace ? &std::cout : nullptr});
-    turns += r.turns; packets += r.packets; signals += r.signals; needless += r.needless_signals; faults += r.faults;
+    turns += r.turns;
+    packets += r.packets;
+    signals += r.signals;
+    needless += r.needless_signals;
+    faults += r.faults;
     virt += std::chrono::duration<double>(r.virtual_time).count();
-    if (!r.status.ok()) { ++bad; std::cout << s << ": " << r.status.message() << std::endl; }
+    if (!r.status.ok()) {
+      ++bad;
+      std::cout << s << ": " << r.status.message() << std::endl;
+    }
   }
-  std::cout << bad << " bad, turns " << turns << " packets " << packets << " signals " << signals << " needless " << needless << " faults " << faults << " virtual s " << virt << std::endl;
+  std::cout << bad << " bad, turns " << turns << " packets " << packets << " signals " << signals
+            << " needless " << needless << " faults " << faults << " virtual s " << virt
+            << std::endl;
 }

@@ -17,6 +17,7 @@ std::span<const Exception> Exceptions() {
   constexpr const char* kAccess = "platform-access";
   constexpr const char* kRace = "races a real thread with the code, for ThreadSanitizer";
   static const Exception kExceptions[] = {
+      {kAccess, "framework/base/fuzz_replay.cc", "reads the corpus of a fuzzer"},
       {kAccess, "framework/channel/ring_benchmark.cc",
        "measures real time, and the ring between two real threads"},
       {kAccess, "framework/channel/ring_stress_test.cc", kRace},
@@ -25,6 +26,11 @@ std::span<const Exception> Exceptions() {
       {kAccess, "products/interrupt.cc", "the program's signals arrive here, by signalfd"},
       {kAccess, "products/session.cc", "asks the terminal for its width"},
       {kAccess, "products/session_test.cc", "sends itself the signals that end a session"},
+      {kAccess, "tests/scenario/campaign_board.cc", "shares the board between worker processes"},
+      {kAccess, "tests/scenario/campaign_main.cc", "asks the terminal for its width"},
+      {kAccess, "tests/scenario/campaign_process.cc", "starts, watches and ends worker processes"},
+      {kAccess, "tests/scenario/campaign_process.h", "starts, watches and ends worker processes"},
+      {kAccess, "tests/scenario/campaign_test.cc", "kills worker processes"},
       {kAccess, "tests/tidy/tidy_test.cc", "finds the source tree"},
       {kAccess, "tests/tidy/tree.cc", "reads the source tree"},
       {kAccess, "tools/vmbus/control_client.cc", "the tool's socket"},

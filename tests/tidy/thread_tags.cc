@@ -10,8 +10,8 @@ namespace vmbuskit::tidy {
 namespace {
 
 constexpr const char* kStarters[] = {
-    "std::thread",    "std::jthread", "std::async", "ExecutorThread::Start",
-    "pthread_create", "posix_spawn",  "fork(",
+    "std::thread",           "std::jthread",   "std::async",
+    "ExecutorThread::Start", "pthread_create", "posix_spawn",
 };
 
 bool Starts(const SourceText& file) {

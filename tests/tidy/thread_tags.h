@@ -3,8 +3,8 @@
 //
 //   Findings findings = CheckThreadTags(tree);
 //
-// A test starts threads when anything that it reaches (reach.h) does. A second process counts too: its threads are
-// tested with it. Thread safety: free functions.
+// A test starts threads when anything that it reaches (reach.h) does. Running a program counts too: its
+// threads are tested with it; a mere fork has one. Thread safety: free functions.
 #ifndef VMBUSKIT_TESTS_TIDY_THREAD_TAGS_H_
 #define VMBUSKIT_TESTS_TIDY_THREAD_TAGS_H_
 

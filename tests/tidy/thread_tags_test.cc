@@ -46,8 +46,9 @@ TEST(ThreadTagsTest, ATestWithoutThreadsIsNot) {
             "x/BUILD:7: thread-tags: a_test starts no thread: remove its tag \"threads\"");
 }
 
-TEST(ThreadTagsTest, AProcessCountsToo) {
-  EXPECT_EQ(CheckThreadTags(TreeOf("", "int pid = fork();\n")).size(), 1u);
+TEST(ThreadTagsTest, AProgramCountsToo) {
+  EXPECT_EQ(CheckThreadTags(TreeOf("", "posix_spawn(&pid, path);\n")).size(), 1u);
+  EXPECT_THAT(CheckThreadTags(TreeOf("", "int pid = fork();\n")), IsEmpty());
   EXPECT_EQ(CheckThreadTags(TreeOf("", "auto t = ExecutorThread::Start({});\n")).size(), 1u);
 }
 
