@@ -157,7 +157,7 @@ measure_coverage() {
   rm -f "$folder"/*.profraw
   LLVM_PROFILE_FILE=$folder/run.profraw "$bin/${path_of[$name]}" -runs=0 -max_len="${max_len_of[$name]}" \
     -artifact_prefix="$folder/findings/" "${inputs[@]}" >"$folder/replay.log" 2>&1 ||
-    { tail -n 20 "$folder/replay.log" >&2; echo "fuzz: $name does not survive its corpus" >&2; return 1; }
+    { grep -aE 'requirement|Assertion|ERROR|Test unit' "$folder/replay.log" >&2; echo "fuzz: $name does not survive its corpus" >&2; return 1; }
   llvm-profdata-19 merge -sparse "$folder/run.profraw" -o "$folder/run.profdata" || return 1
   llvm-cov-19 export -format=lcov "$bin/${path_of[$name]}" -instr-profile="$folder/run.profdata" \
     -ignore-filename-regex='^/usr/' >"$folder/lcov" 2>/dev/null || return 1
@@ -194,6 +194,31 @@ list_missed() {
       printf '    %s:%s: %s\n' "$file" "$line" "$(sed -n "${line}p" "$file")"
     fi
   done <"build/fuzz/$name/lines"
+}
+
+# 72: interrupted.
+crashed() { [[ ${status_of[$1]:-72} != 0 && ${status_of[$1]:-72} != 72 ]]; }
+
+row() {
+  local name=$1 count rate found=0
+  crashed "$name" && found=1
+  count=$(executions_of "$name")
+  rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "build/fuzz/$name/log" 2>/dev/null)
+  # shellcheck disable=SC2059
+  printf "$ROW" "${label_of[$name]}" "${count:-0}" "${rate:-0}" "${coverage_of[$name]:--}" "$found"
+}
+
+# Says what is wrong with a fuzzer's run, if anything.
+judge() {
+  local name=$1
+  if crashed "$name"; then
+    echo "fuzz: $name ended with status ${status_of[$name]}; build/fuzz/$name/findings has the input, build/fuzz/$name/log says:"
+    grep -aE 'requirement|Assertion|ERROR|SUMMARY|runtime error| in vmbuskit::|Base64|Test unit' "build/fuzz/$name/log" | head -n 20
+    return 1
+  fi >&2
+  [[ $measure -eq 0 || $interrupted -eq 1 ]] || enough "$name" && return
+  echo "fuzz: $name reaches less than $COVERAGE_MIN % of the lines that it attacks: ./dev fuzz --coverage $name" >&2
+  return 1
 }
 
 merge() {
@@ -236,27 +261,12 @@ case "$mode" in
     run_all
     if [[ $measure -eq 1 && $interrupted -eq 0 ]]; then
       build fuzzcov
-      for name in "${names[@]}"; do
-        measure_coverage "$name" && enough "$name" && continue
-        failed=1
-        echo "fuzz: $name reaches less than $COVERAGE_MIN % of the lines that it attacks; ./dev fuzz --coverage $name" >&2
-      done
+      for name in "${names[@]}"; do measure_coverage "$name"; done
     fi
     # shellcheck disable=SC2059
     printf "$ROW" fuzzer executions per-second "line coverage" crashes
-    for name in "${names[@]}"; do
-      status=${status_of[$name]:-72}
-      found=0
-      if [[ $status -ne 0 && $status -ne 72 ]]; then  # 72: interrupted
-        found=1 failed=1
-        tail -n 40 "build/fuzz/$name/log" >&2
-        echo "fuzz: $name ended with status $status; the input that did it is in build/fuzz/$name/findings" >&2
-      fi
-      count=$(executions_of "$name")
-      rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "build/fuzz/$name/log" 2>/dev/null)
-      # shellcheck disable=SC2059
-      printf "$ROW" "${label_of[$name]}" "${count:-0}" "${rate:-0}" "${coverage_of[$name]:--}" "$found"
-    done
+    for name in "${names[@]}"; do row "$name"; done
+    for name in "${names[@]}"; do judge "$name" || failed=1; done
     [[ $interrupted -eq 1 ]] && exit 130
     ;;
 esac
