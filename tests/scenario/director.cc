@@ -64,11 +64,19 @@ ScenarioResult Director::Run() {
 
 void Director::BootAndStart() {
   machine_->Boot(workload_->classes());
+  ForgetHarm();
   for (uint32_t device = 0; device < devices_.size(); ++device) {
     if (!devices_[device].id && !random_.OneIn(8)) Offer(device);
   }
-  excused_ = false;
   StartBus();
+}
+
+void Director::ForgetHarm() {
+  excused_ = false;
+  for (uint32_t device = 0; device < devices_.size(); ++device) {
+    devices_[device].harmed = false;
+    workload_->Renew(device);
+  }
 }
 
 void Director::StartBus() {

@@ -33,6 +33,8 @@ class Director {
 
   void BootAndStart();
   void StartBus();
+  // A new connection: every device has fresh memory.
+  void ForgetHarm();
   void Round();
   void Disturb();
   void Offer(uint32_t device);

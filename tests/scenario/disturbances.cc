@@ -57,6 +57,7 @@ void Director::Reconnect(uint32_t) {
   // A host that kept something to itself may still think of the old connection.
   machine_->outbox().ResetDropped();
   if (excused_) return Crash(0);
+  ForgetHarm();
   StartBus();
 }
 

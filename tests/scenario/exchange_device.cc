@@ -52,6 +52,7 @@ class ExchangeDevice final : public Device {
       absl::Status status = co_await OpenSubchannel(index);
       if (!status.ok()) co_return status;
     }
+    lanes_[0]->set_talkative();
     lanes_[0]->StartRound(2);
     co_return absl::OkStatus();
   }
@@ -90,6 +91,7 @@ class ExchangeDevice final : public Device {
     auto lane = board_.NewLane(/*guest=*/true, device_, index, channel.executor());
     lane->Attach(channel);
     channel.Start(*lane);
+    if (index != 0) lane->set_talkative();  // the primary says hello first
     lanes_[index] = std::move(lane);
   }
 

@@ -55,7 +55,7 @@ void Lane::Detach() {
 }
 
 void Lane::StartRound(uint32_t bursts) {
-  if (channel_ == nullptr) return;
+  if (channel_ == nullptr || !talkative_) return;
   bursts_left_ += bursts;
   if (!next_burst_.armed() && burst_left_ == 0) next_burst_.Arm(executor_.Now());
 }

@@ -69,6 +69,8 @@ class Lane final : public ChannelHandler {
   void Attach(Channel& channel);
   // The channel goes: nothing is sent any more.
   void Detach();
+  // From now on rounds make it talk; before, it answers only.
+  void set_talkative() { talkative_ = true; }
   void StartRound(uint32_t bursts);
   // The number of the next packet that is sent outside of the lane (the hello).
   uint64_t TakeSequence() { return figures_.sent++; }
@@ -126,6 +128,7 @@ class Lane final : public ChannelHandler {
   const bool& harmed_;
   Random random_;
   Channel* channel_ = nullptr;
+  bool talkative_ = false;
   Figures figures_;
   std::array<Question, kQuestions> questions_;
   std::deque<Owed> owed_;

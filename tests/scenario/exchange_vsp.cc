@@ -25,6 +25,7 @@ class ExchangeVsp final : public Vsp {
     };
     lane->Attach(channel);
     channel.Start(*lane);
+    lane->set_talkative();
     // Traffic before the guest knows that the channel is open.
     if (board_.faults().random().OneIn(2)) lane->StartRound(1);
     lanes_[&channel] = std::move(lane);

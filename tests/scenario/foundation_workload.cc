@@ -54,7 +54,7 @@ class FoundationWorkload final : public Workload {
 
   absl::StatusOr<DeviceId> Offer(EmbeddedHost& host, uint32_t device) override {
     if (device < kExchanges) {
-      board_.Renew(device);
+      Renew(device);
       return host.AddDevice(ExchangeVspClass(board_.plan(device).monitored), InstanceOf(device),
                             [this, device](VspContext& context) {
                               return board_.MakeVsp(context, device);
@@ -92,6 +92,10 @@ class FoundationWorkload final : public Workload {
 
   void Harm(uint32_t device) override {
     if (device < kExchanges) board_.Harm(device);
+  }
+
+  void Renew(uint32_t device) override {
+    if (device < kExchanges) board_.Renew(device);
   }
 
   Figures figures() const override {

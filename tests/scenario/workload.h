@@ -53,6 +53,8 @@ class Workload {
 
   // From now on, until it is offered again, foreign bytes are in the device's memory.
   virtual void Harm(uint32_t device) = 0;
+  // The device has fresh memory: what is found there is to be believed again.
+  virtual void Renew(uint32_t device) = 0;
   virtual Figures figures() const = 0;
 };
 
