@@ -17,20 +17,37 @@ uint32_t WordAt(std::span<const std::byte> message, size_t offset) {
   return word;
 }
 
+// Of the messages that are about a channel.
+uint32_t RelidOf(std::span<const std::byte> message) {
+  const bool offer = WordAt(message, 0) == static_cast<uint32_t>(MessageType::kOfferChannel);
+  return WordAt(message, offer ? offsetof(OfferChannelMessage, relid)
+                               : offsetof(RescindMessage, relid));
+}
+
 }  // namespace
 
 FaultyOutbox::Lane FaultyOutbox::LaneOf(std::span<const std::byte> message) {
   switch (static_cast<MessageType>(WordAt(message, 0))) {
-    case MessageType::kOfferChannel:
-      return WordAt(message, offsetof(OfferChannelMessage, relid));
+    case MessageType::kOfferChannel: {
+      const Lane lane = WordAt(message, offsetof(OfferChannelMessage, instance_id));
+      devices_[RelidOf(message)] = lane;
+      return lane;
+    }
     case MessageType::kRescindChannelOffer:
     case MessageType::kOpenChannelResult:
     case MessageType::kGpadlCreated:
-    case MessageType::kModifyChannelResponse:
-      return WordAt(message, offsetof(RescindMessage, relid));
+    case MessageType::kModifyChannelResponse: {
+      const auto device = devices_.find(RelidOf(message));
+      return device == devices_.end() ? kEverything : device->second;
+    }
     default:
       return kEverything;
   }
+}
+
+void FaultyOutbox::NoteSent(const char* how, std::span<const std::byte> message) {
+  if (!faults_.tracing()) return;
+  faults_.Note("host ", how, " ", MessageName(WordAt(message, 0)), " ", RelidOf(message));
 }
 
 bool FaultyOutbox::Drops(std::span<const std::byte> message) {
@@ -38,7 +55,7 @@ bool FaultyOutbox::Drops(std::span<const std::byte> message) {
   if (!faults_.Happens(faults_.plan().message_dropped)) return false;
   ++dropped_;
   ++dropped_ever_;
-  faults_.Note("host never sends ", MessageName(WordAt(message, 0)), " ", WordAt(message, 8));
+  NoteSent("never sends", message);
   return true;
 }
 
@@ -59,10 +76,10 @@ void FaultyOutbox::Take(MessageTarget target, std::span<const std::byte> message
     if (ordered) held.due = std::max(held.due, before.due);
   }
   if (held.due == now) {
-    faults_.Note("host sends ", MessageName(WordAt(message, 0)), " ", WordAt(message, 8));
+    NoteSent("sends", message);
     return host_->Deliver(target, message);
   }
-  faults_.Note("host holds back ", MessageName(WordAt(message, 0)), " ", WordAt(message, 8));
+  NoteSent("holds back", message);
   held.message.assign(message.begin(), message.end());
   held_.push_back(std::move(held));
   ArmDue();
@@ -77,8 +94,7 @@ void FaultyOutbox::OnDue() {
     }
     const Held held = std::move(held_[i]);
     held_.erase(held_.begin() + static_cast<ptrdiff_t>(i));
-    faults_.Note("host sends late ", MessageName(WordAt(held.message, 0)), " ",
-                 WordAt(held.message, 8));
+    NoteSent("sends late", held.message);
     host_->Deliver(held.target, held.message);
   }
   ArmDue();

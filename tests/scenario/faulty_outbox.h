@@ -1,6 +1,6 @@
 // The host's messages on their way to the guest's slots, as a fault plan says: late, out of order where the protocol
-// allows it, or never sent. Messages about the same channel keep their order; those about the connection, and
-// TORNDOWN, which does not name its channel, keep theirs to all others.
+// allows it, or never sent. Messages about the same device keep their order (a sub-channel's offer overtakes nothing:
+// section 4.2); those about the connection, and TORNDOWN, which does not name its channel, keep theirs to all others.
 //
 //   FaultyOutbox outbox(host_executor, faults);
 //   EmbeddedHost host(memory, host_executor, vps, {.outbox = &outbox});
@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -39,7 +40,7 @@ class FaultyOutbox final : public HostOutbox {
   void ResetDropped() { dropped_ = 0; }
 
  private:
-  // What a message keeps its order to: its channel, or everything.
+  // What a message keeps its order to: its device, by the first bytes of its instance GUID, or everything.
   using Lane = uint64_t;
   static constexpr Lane kEverything = ~Lane{0};
 
@@ -50,7 +51,8 @@ class FaultyOutbox final : public HostOutbox {
     std::vector<std::byte> message{};
   };
 
-  static Lane LaneOf(std::span<const std::byte> message);
+  Lane LaneOf(std::span<const std::byte> message);
+  void NoteSent(const char* how, std::span<const std::byte> message);
   bool Drops(std::span<const std::byte> message);
   void OnDue();
   void ArmDue();
@@ -59,6 +61,7 @@ class FaultyOutbox final : public HostOutbox {
   FaultSource& faults_;
   EmbeddedHost* host_ = nullptr;
   std::deque<Held> held_;
+  std::map<uint32_t, Lane> devices_;  // by relid, as last offered
   Timer due_;
   uint32_t dropped_ = 0;
   uint32_t dropped_ever_ = 0;
