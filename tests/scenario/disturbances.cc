@@ -64,6 +64,8 @@ void Director::Reconnect(uint32_t) {
 void Director::Crash(uint32_t) {
   JoinOperations();
   if (!ok()) return;
+  // A dead guest answers nobody.
+  for (uint32_t device = 0; device < devices_.size(); ++device) workload_->Harm(device);
   machine_->Crash(/*with_crash_path=*/random_.OneIn(2));
   if (ok()) BootAndStart();
 }

@@ -56,13 +56,14 @@ class ExchangeVsp final : public Vsp {
 
   void MapShared(const ExchangeHello& hello) {
     absl::StatusOr<Mapping> mapped = context_.MapGpadl(hello.gpadl);
-    const bool whole = mapped.ok() && mapped->bytes().size() >= hello.shared_bytes &&
+    if (!mapped.ok()) return;  // taken back before the hello was read
+    const bool whole = mapped->bytes().size() >= hello.shared_bytes &&
                        IsShared(mapped->bytes().first(hello.shared_bytes), hello.gpadl);
     if (!whole && !board_.harmed(device_)) {
       board_.faults().Report(absl::InternalError(
           absl::StrCat("host ", device_, ": the shared buffer is not what the guest wrote")));
     }
-    if (mapped.ok()) shared_.insert_or_assign(hello.gpadl, *std::move(mapped));
+    shared_.insert_or_assign(hello.gpadl, *std::move(mapped));
   }
 
   VspContext& context_;

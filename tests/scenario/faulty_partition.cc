@@ -138,17 +138,20 @@ uint64_t FaultyPartition::Hypercall(uint32_t vp, uint64_t control, uint64_t inpu
   }
   if (code == kCallSignalEvent) return Signal(vp, control, input, output);
   if (code != kCallPostMessage) return real_.Hypercall(vp, control, input, output);
-  MessageType type{};
+  const bool refused = faults_.Happens(faults_.plan().post_refused);
+  if (faults_.tracing()) NotePost(input, refused);
+  if (refused) return static_cast<uint64_t>(HypercallStatus::kInsufficientBuffers);
+  return real_.Hypercall(vp, control, input, output);
+}
+
+void FaultyPartition::NotePost(Gpa input, bool refused) {
+  uint32_t words[3] = {};
   const auto bytes = real_.memory().Translate(input, sizeof(PostMessageInput));
   if (bytes.ok()) {
-    std::memcpy(&type, bytes->data() + offsetof(PostMessageInput, payload), sizeof type);
+    std::memcpy(words, bytes->data() + offsetof(PostMessageInput, payload), sizeof words);
   }
-  if (faults_.Happens(faults_.plan().post_refused)) {
-    faults_.Note("guest posts ", MessageName(static_cast<uint32_t>(type)), ", refused for now");
-    return static_cast<uint64_t>(HypercallStatus::kInsufficientBuffers);
-  }
-  faults_.Note("guest posts ", MessageName(static_cast<uint32_t>(type)));
-  return real_.Hypercall(vp, control, input, output);
+  faults_.Note("guest posts ", MessageName(words[0]), " ", words[2],
+               refused ? ", refused for now" : "");
 }
 
 uint64_t FaultyPartition::Signal(uint32_t vp, uint64_t control, uint64_t input, uint64_t output) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "platform/executor.h"
+#include "platform/memory.h"
 #include "platform/partition.h"
 #include "tests/scenario/fault_source.h"
 
@@ -49,6 +50,7 @@ class FaultyPartition final : public Partition {
   // The signals of one processor that are late, oldest first.
   struct LateSignals;
 
+  void NotePost(Gpa input, bool refused);
   uint64_t Signal(uint32_t vp, uint64_t control, uint64_t input, uint64_t output);
   // Raises the vector on another processor than `vp`, if one listens.
   void RaiseElsewhere(uint32_t vp, uint8_t vector);

@@ -1,7 +1,10 @@
 // The crash path of SynicTransport: one thread, nothing else runs, no waiting on anything but the
 // host's slots.
 // Source: protocol 01 section 7.1, 02 section 3.4.
+#include <deque>
+#include <optional>
 #include <span>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "transports/synic/synic_transport.h"
@@ -18,16 +21,21 @@ absl::Status SynicTransport::CrashUnload() {
   Operation operation(*this, "UNLOAD_RESPONSE");
   absl::Status status = client_.Unload(operation.id());
   if (!status.ok()) return status;
+  std::deque<PostAction> posts;
   while (std::optional<ClientAction> action = client_.TakeAction()) {
-    // Sent once: there is no time for more.
     if (auto* post = std::get_if<PostAction>(&*action)) {
-      (void)poster_.PostAtOnce(post->connection_id, post->message);
+      posts.push_back(*post);
     } else {
       Perform(*action);
     }
   }
   SynicMessage message;
   for (uint32_t poll = 0; poll < options_.crash_polls_max; ++poll) {
+    // A host that is short of buffers takes the message at a later look (section 3.6 of protocol 01).
+    while (!posts.empty() && poster_.PostAtOnce(posts.front().connection_id, posts.front().message) ==
+                                 HypercallStatus::kSuccess) {
+      posts.pop_front();
+    }
     // The answer lands where the contact asked, or on VP 0, by host version. Everything else is
     // taken out of the slots as well, or the answer never gets into one.
     for (auto& synic : synics_) {

@@ -212,6 +212,17 @@ TEST_F(SynicTransportCrashTest, WaitsBetweenLooks) {
   EXPECT_EQ(pauses_, 3);
 }
 
+// Found by the campaign, seed 4580: a refused UNLOAD was not tried again.
+TEST_F(SynicTransportCrashTest, TriesAgainWhenTheHostHasNoBuffer) {
+  Make({.crash_polls_max = 10});
+  Connect();
+  partition_.post_statuses = {HypercallStatus::kInsufficientBuffers,
+                              HypercallStatus::kInsufficientBuffers};
+  EXPECT_TRUE(transport_->CrashDisconnect().ok());
+  EXPECT_TRUE(partition_.post_statuses.empty());
+  ExpectNothingShared();
+}
+
 TEST_F(SynicTransportCrashTest, GivesUpInTheEnd) {
   Make({.crash_polls_max = 10});
   Connect();
