@@ -42,13 +42,20 @@ struct RingMemory {
   RingControl& words() const { return *reinterpret_cast<RingControl*>(control); }
 };
 
-inline std::atomic_ref<uint32_t> RingWord(uint32_t& word) {
-  return std::atomic_ref<uint32_t>(word);
-}
+#ifdef VMBUSKIT_RING_ATOMIC
+// Only in the model check (tests/ring_signals), which decides what every access sees.
+template <typename T>
+using RingAtomic = VMBUSKIT_RING_ATOMIC<T>;
+#else
+template <typename T>
+using RingAtomic = std::atomic_ref<T>;
+#endif
+
+inline RingAtomic<uint32_t> RingWord(uint32_t& word) { return RingAtomic<uint32_t>(word); }
 
 // A word of a descriptor in the data area, which is 8-aligned.
-inline std::atomic_ref<uint64_t> RingQword(std::byte* at) {
-  return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(at));
+inline RingAtomic<uint64_t> RingQword(std::byte* at) {
+  return RingAtomic<uint64_t>(*reinterpret_cast<uint64_t*>(at));
 }
 
 // Bytes from index `from` on to index `to`; both below `data_bytes`.
