@@ -45,14 +45,19 @@ absl::StatusOr<DeviceId> EmbeddedHost::AddDevice(const VspClass& vsp_class,
     return absl::InvalidArgumentError(
         absl::StrCat("class ", ToAbsl(vsp_class.name), ": has no create function"));
   }
-  return AddDevice(vsp_class, instance_id, vsp_class.create);
+  return Add(vsp_class, instance_id, [](VspHost& device) { return device.Start(); });
 }
 
 absl::StatusOr<DeviceId> EmbeddedHost::AddDevice(const VspClass& vsp_class, const Guid& instance_id,
                                                  VspHost::Factory create) {
+  return Add(vsp_class, instance_id, [&](VspHost& device) { return device.Start(create); });
+}
+
+absl::StatusOr<DeviceId> EmbeddedHost::Add(const VspClass& vsp_class, const Guid& instance_id,
+                                           absl::FunctionRef<absl::Status(VspHost&)> start) {
   auto device = std::make_unique<VspHost>(vsp_class, instance_id,
                                           VspHostServices{partition_, server_, mapped_, routes_});
-  VMBUSKIT_RETURN_IF_ERROR(device->Start(create));
+  VMBUSKIT_RETURN_IF_ERROR(start(*device));
   const DeviceId id{next_device_++};
   devices_[id] = std::move(device);
   return id;

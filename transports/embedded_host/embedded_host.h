@@ -20,6 +20,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "framework/base/guid.h"
@@ -81,6 +82,21 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   // stay and are offered to the next guest. Also what the RESET register leads to.
   void CrashGuest();
 
+  // ---- Save and restore (protocol 02 section 11): the guest goes on as if only time had jumped. Between two turns of
+  // the host executor and with the processors not running, as a hypervisor stops them: at any turn of a simulation.
+  //
+  // Everything of the host: registers, SynIC, messages under way, connection, channels, GPADLs, what the VSPs save.
+  // Not in it: guest memory with rings and pages, the guest's interrupt handlers (its IDT), what an outbox holds, and
+  // the machine (executors, options, TSC, back ends). FailedPrecondition from inside of a call to the host or a VSP.
+  absl::StatusOr<std::vector<std::byte>> Save();
+  // Drops everything that Save saves, VSPs included (pointers of FindVsp are void then), and rebuilds it from the bytes
+  // alone. On this host or another one over the same memory, with as many processors and the same devices added; then
+  // the guest's handlers have to be connected to its partition(). The channels of a device that is missing here are
+  // rescinded; one that was not there at the save is offered. VSPs that the embedder made itself stay, see vsp.h.
+  // DataLoss and the like for bytes that no Save wrote or that do not fit this host: without a valid checksum nothing
+  // changes, else the host is as after CrashGuest.
+  absl::Status Restore(std::span<const std::byte> bytes);
+
   // Puts a message into its slot, now or in its turn, past the outbox.
   void Deliver(MessageTarget target, std::span<const std::byte> message);
 
@@ -110,7 +126,15 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   void TearDownGpadl(ChannelId id, uint32_t handle) override;
   void Retarget(ChannelId id, uint32_t vp) override;
 
+  absl::StatusOr<DeviceId> Add(const VspClass& vsp_class, const Guid& instance_id,
+                               absl::FunctionRef<absl::Status(VspHost&)> start);
   VspHost* Route(ChannelId id);
+
+  // embedded_host_state.cc
+  absl::Status DropAll();
+  absl::Status Load(StateReader& reader);
+  absl::Status LoadDevices(StateReader& reader);
+  absl::Status ReconcileDevices();
 
   const uint32_t unfetched_messages_max_;
   HostOutbox* const outbox_;

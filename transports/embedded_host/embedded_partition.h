@@ -105,6 +105,12 @@ class EmbeddedPartition final : public Partition {
   // handlers are forgotten and messages under way are dropped. Ports stay. Not from a message handler.
   void Reset();
 
+  // Saves everything but handlers and event ports, or takes over what was saved; with StateWriter or StateReader. Host
+  // executor, while no processor runs: between two turns of a simulation, or with the processors stopped. The guest's
+  // interrupt handlers are its own (its IDT) and stay; so do message ports. After a failure: Reset.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+
   // Guest pages that the hypervisor side can touch: overlays and monitor pages.
   uint64_t shared_pages() const;
   void Inspect(InspectNode& node);

@@ -18,6 +18,29 @@ absl::StatusOr<GpadlAssembly> GpadlAssembly::Begin(uint16_t range_bytes, uint16_
   return GpadlAssembly(range_bytes / 8u, range_count);
 }
 
+absl::StatusOr<GpadlAssembly> GpadlAssembly::Restore(uint32_t qwords_needed, uint32_t range_count,
+                                                     std::span<const std::byte> arrived) {
+  if (qwords_needed > 0xFFFF / 8 || range_count > 0xFFFF || arrived.size() > qwords_needed * 8u ||
+      arrived.size() % 8 != 0) {
+    return Violation("GPADL", "qwords", arrived.size() / 8, "of less than 64 KiB, once");
+  }
+  absl::StatusOr<GpadlAssembly> assembly =
+      Begin(static_cast<uint16_t>(qwords_needed * 8), static_cast<uint16_t>(range_count));
+  if (assembly.ok()) assembly->Append(arrived);
+  return assembly;
+}
+
+std::vector<uint64_t> GpadlPages::ToQwords() const {
+  std::vector<uint64_t> qwords;
+  qwords.reserve(ranges.size() + pfns.size());
+  for (const Range& range : ranges) {
+    qwords.push_back(range.byte_count | uint64_t{range.byte_offset} << 32);
+    const auto first = pfns.begin() + range.first_page;
+    qwords.insert(qwords.end(), first, first + range.page_count);
+  }
+  return qwords;
+}
+
 void GpadlAssembly::Append(std::span<const std::byte> bytes) {
   const size_t old_size = qwords_.size();
   const size_t count = std::min(bytes.size() / 8, qwords_needed_ - old_size);

@@ -33,6 +33,8 @@ struct GpadlPages {
   std::vector<Range> ranges;
 
   uint64_t bytes() const { return pfns.size() * uint64_t{kPageSize}; }
+  // The GPADL that would make these pages, as it is listed in messages (protocol 02 section 5.1).
+  std::vector<uint64_t> ToQwords() const;
   // One range of whole pages, as a ring needs it.
   bool IsWholePages() const {
     return ranges.size() == 1 && ranges[0].byte_offset == 0 &&
@@ -48,6 +50,12 @@ class GpadlAssembly {
   // Takes the whole qwords of `bytes`; a rest of less than a qword and what exceeds the announced length (guests
   // pad their messages) is ignored.
   void Append(std::span<const std::byte> bytes);
+
+  // As it was saved: with what had arrived, at most `qwords_needed` of it.
+  static absl::StatusOr<GpadlAssembly> Restore(uint32_t qwords_needed, uint32_t range_count,
+                                               std::span<const std::byte> arrived);
+  uint32_t range_count() const { return range_count_; }
+  std::span<const std::byte> arrived() const { return std::as_bytes(std::span(qwords_)); }
 
   bool complete() const { return qwords_.size() == qwords_needed_; }
   uint32_t qwords_needed() const { return qwords_needed_; }

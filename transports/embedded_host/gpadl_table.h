@@ -69,6 +69,12 @@ class GpadlTable {
   // Handles of one channel's GPADLs, ascending.
   std::vector<uint32_t> HandlesOf(ChannelId channel) const;
 
+  // Saves, or takes over what was saved into an empty table; with StateWriter or StateReader. Page numbers must be
+  // below `page_limit`. Not checked: whether the channels exist.
+  template <typename Archive>
+  void Exchange(Archive& archive, uint64_t page_limit);
+  void Clear();
+
   const Map& all() const { return entries_; }
   size_t count() const { return entries_.size(); }
   uint64_t charged_bytes() const { return charged_bytes_; }
@@ -78,6 +84,13 @@ class GpadlTable {
 
  private:
   void EndProgress(uint32_t handle, GpadlEntry& entry);
+  // Parts of Exchange.
+  template <typename Archive>
+  void ExchangeEntry(Archive& archive, Key key, GpadlEntry& entry, uint64_t page_limit);
+  template <typename Archive>
+  void ExchangePages(Archive& archive, GpadlEntry& entry, uint64_t page_limit);
+  template <typename Archive>
+  void ExchangeAssembly(Archive& archive, GpadlEntry& entry);
 
   const Limits limits_;
   Map entries_;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "framework/base/saved_state.h"
 #include "framework/base/status.h"
 #include "framework/channel/ring_memory.h"
 
@@ -102,6 +103,16 @@ void HostChannel::SignalGuest() {
   const EventResult result = partition_.SetEventFlag(target_vp_, sint_, event_flag_);
   if (result == EventResult::kLost) ++interrupts_lost_;
 }
+
+template <typename Archive>
+void HostChannel::Exchange(Archive& archive) {
+  archive(interrupts_lost_);
+  archive(signals_delayed_);
+  archive(*channel_);
+}
+
+template void HostChannel::Exchange(StateWriter& archive);
+template void HostChannel::Exchange(StateReader& archive);
 
 void HostChannel::Inspect(InspectNode& node) const {
   node.Set("connection_id", connection_id_);

@@ -54,6 +54,11 @@ class HostChannel {
   // The interrupts go to `vp` from now on.
   void Retarget(uint32_t vp) { target_vp_ = vp; }
 
+  // Saves, or takes over what was saved into a new one over the same rings, before its channel starts; with
+  // StateWriter or StateReader.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+
   void Inspect(InspectNode& node) const;
 
  private:

@@ -43,6 +43,13 @@ class InterruptTable {
     }
   }
 
+  // Saves, or takes over, the figures; the handlers are the guest's own and stay.
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(raised_);
+    archive(spurious_);
+  }
+
   uint64_t raised() const { return raised_.load(std::memory_order_relaxed); }
   // Raised without a handler: dropped.
   uint64_t spurious() const { return spurious_.load(std::memory_order_relaxed); }

@@ -26,7 +26,7 @@ struct PostedMessage {
   uint32_t connection_id = 0;
   uint32_t type = 0;
   uint32_t size = 0;
-  std::array<std::byte, kMessagePayloadMax> bytes;
+  std::array<std::byte, kMessagePayloadMax> bytes{};
 
   std::span<const std::byte> payload() const { return std::span(bytes).first(size); }
 };
@@ -72,6 +72,29 @@ class MessageInbox {
   void Pop() {
     cells_[head_ & mask_].turn.store(head_ + mask_ + 1, std::memory_order_release);
     ++head_;
+  }
+
+  // Saves, or takes over what was saved; with StateWriter or StateReader, while no processor runs.
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    const uint64_t tail = tail_.load(std::memory_order_relaxed);
+    const size_t count = archive.Count("messages of the guest", tail - head_, mask_ + 1);
+    if constexpr (Archive::kLoading) {
+      while (Front() != nullptr) Pop();
+    }
+    for (uint64_t i = 0; i < count; ++i) {
+      PostedMessage message =
+          Archive::kLoading ? PostedMessage{} : cells_[(head_ + i) & mask_].message;
+      archive(message.connection_id);
+      archive(message.type);
+      archive.AtMost("message bytes", message.size, kMessagePayloadMax);
+      archive(message.bytes);
+      if constexpr (Archive::kLoading) {
+        if (!Push(message.connection_id, message.type, message.payload())) {
+          archive.Fail("messages of the guest", count, "more than the inbox holds");
+        }
+      }
+    }
   }
 
  private:

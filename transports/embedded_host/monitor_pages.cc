@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "framework/base/saved_state.h"
 
 namespace vmbuskit {
 
@@ -20,6 +21,8 @@ absl::Status MonitorPages::Map(Gpa parent_to_child, Gpa child_to_parent) {
     found = reinterpret_cast<MonitorPage*>(page->data());
   }
   child_to_parent_ = found;
+  parent_to_child_gpa_ = parent_to_child;
+  child_to_parent_gpa_ = child_to_parent;
   StartOrStopPolling();
   return absl::OkStatus();
 }
@@ -57,6 +60,26 @@ void MonitorPages::Poll() {
     }
   }
 }
+
+template <typename Archive>
+void MonitorPages::Exchange(Archive& archive) {
+  bool mapped = this->mapped();
+  archive(mapped);
+  archive(parent_to_child_gpa_);
+  archive(child_to_parent_gpa_);
+  archive(signals_);
+  archive(unconnected_);
+  if constexpr (Archive::kLoading) {
+    Unmap();
+    if (!mapped || !archive.ok()) return;
+    if (!Map(parent_to_child_gpa_, child_to_parent_gpa_).ok()) {
+      archive.Fail("monitor page", child_to_parent_gpa_, "no pages of this guest");
+    }
+  }
+}
+
+template void MonitorPages::Exchange(StateWriter& archive);
+template void MonitorPages::Exchange(StateReader& archive);
 
 void MonitorPages::Inspect(InspectNode& node) const {
   node.Set("mapped", mapped());

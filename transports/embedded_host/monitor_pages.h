@@ -38,6 +38,11 @@ class MonitorPages {
   // host without monitored channels sleeps.
   void Connect(uint8_t monitor_id, Event* target);
 
+  // Saves, or takes over what was saved, without the targets, which are connected anew; with StateWriter or
+  // StateReader.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+
   // One scan; the poller's work.
   void Poll();
 
@@ -50,6 +55,8 @@ class MonitorPages {
 
   GuestMemory& memory_;
   Poller poller_;
+  Gpa parent_to_child_gpa_ = 0;
+  Gpa child_to_parent_gpa_ = 0;
   MonitorPage* child_to_parent_ = nullptr;
   std::array<Event*, kMonitorCount> targets_{};
   uint32_t connected_ = 0;  // of these, not null

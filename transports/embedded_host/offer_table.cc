@@ -75,9 +75,11 @@ ServerChannel* OfferTable::FindRelid(uint32_t relid) {
   return relid <= kRelidMax ? by_relid_[relid] : nullptr;
 }
 
-const ServerChannel* OfferTable::FindConnectionId(uint32_t connection_id) const {
+const ServerChannel* OfferTable::FindConnectionId(uint32_t connection_id,
+                                                  const ServerChannel* except) const {
   for (const auto& [id, channel] : channels_) {
-    if (channel.HoldsRings() && channel.open.connection_id == connection_id) return &channel;
+    if (&channel != except && channel.HoldsRings() && channel.open.connection_id == connection_id)
+      return &channel;
   }
   return nullptr;
 }

@@ -34,6 +34,18 @@ struct OfferParameters {
   uint16_t mmio_megabytes_optional = 0;
   std::array<std::byte, 120> user_defined{};
   bool monitored = false;  // lend a monitor id, if the guest has monitor pages
+
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(class_id);
+    archive(instance_id);
+    archive(flags);
+    archive(subchannel_index);
+    archive(mmio_megabytes);
+    archive(mmio_megabytes_optional);
+    archive(user_defined);
+    archive(monitored);
+  }
 };
 
 // Host side of one channel (protocol 02 section 5.4).
@@ -63,12 +75,32 @@ struct PendingOpen {
   bool redirect_interrupt = false;
   bool reserved = false;
   MessageTarget reserved_target = {};  // where a reserved open is answered
+
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(open_id);
+    archive(ring_gpadl);
+    archive(target_vp);
+    archive(downstream_page);
+    archive(user_data);
+    archive(connection_id);
+    archive(event_flag);
+    archive(redirect_interrupt);
+    archive(reserved);
+    archive(reserved_target);
+  }
 };
 
 // The answer that CLOSE_RESERVED_CHANNEL waits for; it outlives the connection and the relid.
 struct ReservedClose {
   MessageTarget target;
   uint32_t relid = 0;
+
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(target);
+    archive(relid);
+  }
 };
 
 struct ServerChannel {
@@ -85,6 +117,21 @@ struct ServerChannel {
 
   std::optional<uint32_t> retarget_vp;       // a retarget to it is with the device
   std::optional<uint32_t> next_retarget_vp;  // and this one waits for it (below 5.3)
+
+  // Without its id and its names for others.
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(offer);
+    archive.AtMost("channel state", state, static_cast<uint64_t>(ChannelState::kReoffered));
+    archive.AtMost("relid", relid, kRelidMax);
+    archive(monitor_id);
+    archive(withheld);
+    archive(open);
+    archive(reopen);
+    archive(close_answer);
+    archive(retarget_vp);
+    archive(next_retarget_vp);
+  }
 
   // A revoked channel whose device is back names it, and is named by it.
   ServerChannel* successor = nullptr;
@@ -112,8 +159,8 @@ class OfferTable {
   ServerChannel* FindLive(const Guid& class_id, const Guid& instance_id, uint16_t index);
   ServerChannel* FindRevoked(const Guid& class_id, const Guid& instance_id, uint16_t index);
   ServerChannel* FindRelid(uint32_t relid);
-  // An open channel whose event port has that id.
-  const ServerChannel* FindConnectionId(uint32_t connection_id) const;
+  // An open channel, not `except`, whose event port has that id.
+  const ServerChannel* FindConnectionId(uint32_t connection_id, const ServerChannel* except) const;
 
   // The lowest relid that nobody holds, and a monitor id if wanted and left; the predecessor's numbers when the
   // channel has one. False when relids ran out.
@@ -125,11 +172,22 @@ class OfferTable {
   void Link(ServerChannel& predecessor, ServerChannel& successor);
   void Unlink(ServerChannel& predecessor, ServerChannel& successor);
 
+  // Saves, or takes over what was saved into an empty table; with StateWriter or StateReader.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+  void Clear();
+
   Map& all() { return channels_; }
   const Map& all() const { return channels_; }
   size_t size() const { return channels_.size(); }
 
  private:
+  // Parts of Exchange.
+  template <typename Archive>
+  void ExchangeNumbers(Archive& archive, ServerChannel& channel);
+  template <typename Archive>
+  void ExchangeSuccessor(Archive& archive, ServerChannel& channel);
+
   Map channels_;
   uint32_t next_id_ = 1;
   size_t successors_ = 0;

@@ -1,8 +1,10 @@
 #include "transports/embedded_host/overlay_page.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "framework/base/saved_state.h"
 
 namespace vmbuskit {
 namespace {
@@ -14,6 +16,18 @@ void CopyPage(std::byte* to, std::byte* from) {
   for (size_t i = 0; i < kPageSize / sizeof(uint64_t); ++i) {
     const uint64_t word = std::atomic_ref(source[i]).load(std::memory_order_relaxed);
     std::atomic_ref(target[i]).store(word, std::memory_order_relaxed);
+  }
+}
+
+// Most are empty, and then take one byte.
+template <typename Archive>
+void ExchangePage(Archive& archive, std::array<std::byte, kPageSize>& page) {
+  bool used = std::ranges::any_of(page, [](std::byte one) { return one != std::byte{0}; });
+  archive(used);
+  if (used) {
+    archive(page);
+  } else {
+    page.fill(std::byte{0});
   }
 }
 
@@ -43,5 +57,26 @@ void OverlayPage::Reset() {
   Disable();
   contents_.fill(std::byte{0});
 }
+
+template <typename Archive>
+void OverlayPage::Exchange(Archive& archive) {
+  bool enabled = this->enabled();
+  archive(enabled);
+  archive(gpa_);
+  ExchangePage(archive, contents_);
+  ExchangePage(archive, hidden_ram_);
+  if constexpr (Archive::kLoading) {
+    live_.store(nullptr);
+    if (!enabled || !archive.ok()) return;
+    absl::StatusOr<std::span<std::byte>> ram = memory_.Translate(gpa_, kPageSize);
+    if (!ram.ok() || gpa_ % kPageSize != 0) {
+      return archive.Fail("overlay page", gpa_, "no page of this guest");
+    }
+    live_.store(ram->data());
+  }
+}
+
+template void OverlayPage::Exchange(StateWriter& archive);
+template void OverlayPage::Exchange(StateReader& archive);
 
 }  // namespace vmbuskit

@@ -38,6 +38,11 @@ class OverlayPage {
   // Disables and forgets the contents (partition reset).
   void Reset();
 
+  // Saves, or takes over what was saved, while nobody uses the page; with StateWriter or StateReader. What the page was
+  // laid over before is not touched any more: the guest's RAM is as it was saved.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+
   // Shared with the guest; null while disabled.
   std::byte* live() const { return live_.load(); }
   bool enabled() const { return live_.load() != nullptr; }

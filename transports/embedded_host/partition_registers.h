@@ -31,6 +31,12 @@ namespace vmbuskit {
 struct CrashReport {
   std::array<uint64_t, kCrashParameterCount> parameters{};
   uint64_t control = 0;
+
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(parameters);
+    archive(control);
+  }
 };
 
 class PartitionRegisters {
@@ -55,6 +61,10 @@ class PartitionRegisters {
   // The latest report of this guest, if it made one. Survives Reset.
   std::optional<CrashReport> crash_report();
   void Reset();
+  // Saves, or takes over what was saved, the clock's time with it; with StateWriter or StateReader, while no processor
+  // runs.
+  template <typename Archive>
+  void Exchange(Archive& archive, const Executor& current);
 
   // Guest pages laid over now: 0 to 2.
   uint32_t pages() const { return uint32_t{hypercall_.enabled()} + uint32_t{tsc_.enabled()}; }

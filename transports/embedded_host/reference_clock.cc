@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "framework/base/saved_state.h"
 #include "transports/protocol/hypervisor.h"
 
 namespace vmbuskit {
@@ -18,7 +19,7 @@ ReferenceClock::ReferenceClock(std::unique_ptr<TscSource> source, const Executor
   Begin(std::move(source), 0, current);
 }
 
-void ReferenceClock::Begin(std::unique_ptr<TscSource> source, uint64_t now,
+void ReferenceClock::Begin(std::shared_ptr<const TscSource> source, uint64_t now,
                            const Executor& current) {
   const uint64_t scale = ReferenceTscScale(source->hz());
   const uint64_t ticks = ReferenceTimeFromTsc(source->Read(current), scale, 0);
@@ -42,6 +43,21 @@ void ReferenceClock::Migrate(std::unique_ptr<TscSource> source, const Executor& 
   Begin(std::move(source), now, current);
   UpdatePage();
 }
+
+template <typename Archive>
+void ReferenceClock::Exchange(Archive& archive, const Executor& current) {
+  uint64_t now = Now(current);
+  archive(now);
+  archive(sequence_);
+  if constexpr (Archive::kLoading) {
+    page_ = nullptr;
+    Begin(era().source, now, current);
+    eras_.erase(eras_.begin(), eras_.end() - 1);
+  }
+}
+
+template void ReferenceClock::Exchange(StateWriter& archive, const Executor& current);
+template void ReferenceClock::Exchange(StateReader& archive, const Executor& current);
 
 // Sequence 0, the numbers, a new sequence: a reader that mixed old and new numbers sees another sequence at its
 // second look, because each store releases those before it.

@@ -52,6 +52,11 @@ class ReferenceClock {
   void Publish(std::byte* page);
   void Withdraw() { page_ = nullptr; }
 
+  // Saves reference time, or goes on from the saved one; with StateWriter or StateReader, while nobody else reads. The
+  // counter is this machine's, whatever it counts. The TSC page is published anew afterwards.
+  template <typename Archive>
+  void Exchange(Archive& archive, const Executor& current);
+
   // The partition goes on over another counter, without a step in reference time.
   void Migrate(std::unique_ptr<TscSource> source, const Executor& current);
 
@@ -59,13 +64,13 @@ class ReferenceClock {
   // One source with the numbers that turn it into reference time. Kept until the clock goes, because other
   // executors may read the old one when a migration happens; migrations are few.
   struct Era {
-    std::unique_ptr<TscSource> source;
+    std::shared_ptr<const TscSource> source;
     uint64_t scale;
     int64_t offset;
   };
 
   const Era& era() const { return *current_.load(std::memory_order_acquire); }
-  void Begin(std::unique_ptr<TscSource> source, uint64_t now, const Executor& current);
+  void Begin(std::shared_ptr<const TscSource> source, uint64_t now, const Executor& current);
   void UpdatePage();
 
   const bool invariant_;

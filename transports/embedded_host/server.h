@@ -40,6 +40,8 @@
 
 namespace vmbuskit {
 
+class StateReader;
+
 // What the server can grant of version 6.0's features. Confidential channels and GPA pinning need a paravisor.
 inline constexpr uint32_t kServerFeatures =
     kFeatureGuestSignalParameters | kFeatureInterruptRedirection | kFeatureModifyConnection |
@@ -98,6 +100,22 @@ class VmbusServer {
   void OnGpadlReleased(ChannelId id, uint32_t handle);
   void OnRetargeted(ChannelId id, bool ok);
 
+  // ---- Save and restore (protocol 02 section 11: the guest notices nothing).
+  // Whether nothing runs, as between two turns: the only time to save or restore.
+  bool at_rest() const { return queue_.idle(); }
+  // Saves everything, or drops everything and takes over what was saved; with StateWriter or StateReader. Devices are
+  // known by their ChannelIds as before. After a failure: Clear.
+  template <typename Archive>
+  void Exchange(Archive& archive);
+  // Asks again for every action that was not answered when the state was saved. After Exchange, when the answers can
+  // be given.
+  void Resume();
+  // As newly made: without channels, guest, figures. No action is asked for.
+  void Clear();
+  // What an open channel was opened with, for the device that has to open it again; an error when it is not open, or
+  // no guest could have opened it like this.
+  absl::StatusOr<OpenRequest> DescribeOpen(ChannelId id) const;
+
   // ---- State.
   enum class State { kDisconnected, kConnecting, kConnected, kDisconnecting };
   State state() const { return state_; }
@@ -133,6 +151,9 @@ class VmbusServer {
   struct ContactRequest {
     Contact contact;
     MessageTarget target;
+
+    template <typename Archive>
+    void Exchange(Archive& archive);
   };
   // Runs what was queued when the outermost call returns.
   class Scope {
@@ -163,6 +184,16 @@ class VmbusServer {
   absl::Status StateError(const CheckedMessage& message, const ServerChannel& channel) const;
   // A live channel of a device; null, and counted, when there is none.
   ServerChannel* FindForEvent(ChannelId id);
+
+  // server_state.cc
+  template <typename Archive>
+  void ExchangeConnection(Archive& archive);
+  template <typename Archive>
+  void ExchangeHeld(Archive& archive);
+  template <typename Archive>
+  void ExchangeCounters(Archive& archive);
+  void CheckRestored(StateReader& reader) const;
+  void ResumeChannel(ServerChannel& channel);
 
   // server_connection.cc
   absl::Status HandleContact(const CheckedMessage& message, uint32_t connection_id);

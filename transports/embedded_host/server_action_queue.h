@@ -60,6 +60,9 @@ class ServerActionQueue {
   void Drop(ChannelId id);
 
   size_t size() const { return queue_.size(); }
+  // Nothing waits and nothing runs.
+  bool idle() const { return queue_.empty() && !running_; }
+  void Clear() { queue_.clear(); }
 
  private:
   using Action = std::variant<server_action::PostMessage, server_action::SetUpConnection,

@@ -38,6 +38,11 @@ struct MessageTarget {
   uint32_t sint = kVmbusSint;
 
   friend bool operator==(const MessageTarget&, const MessageTarget&) = default;
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(vp);
+    archive.AtMost("sint", sint, kSintCount - 1);
+  }
 };
 
 // A connection to set up: its messages' slot and its monitor pages.
@@ -50,6 +55,17 @@ struct ConnectionSetup {
   bool server_pages =
       false;  // the pages are the server's (kFeatureServerMonitorPages), not the guest's
   Guid client_id = {};
+
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(version);
+    archive(features);
+    archive(target);
+    archive(parent_to_child);
+    archive(child_to_parent);
+    archive(server_pages);
+    archive(client_id);
+  }
 };
 
 // An open that passed every check.

@@ -83,7 +83,7 @@ absl::StatusOr<OpenRequest> VmbusServer::BuildOpenRequest(const ServerChannel& c
     return Violation(kName, "event_flag", wanted.event_flag, "at most 2047");
   }
   if (wanted.connection_id <= kMessageConnection || wanted.connection_id > kConnectionIdMask ||
-      channels_.FindConnectionId(wanted.connection_id) != nullptr) {
+      channels_.FindConnectionId(wanted.connection_id, &channel) != nullptr) {
     return Violation(kName, "connection_id", wanted.connection_id, "in use or no event connection");
   }
   return OpenRequest{.relid = channel.relid,

@@ -27,6 +27,19 @@ class ServerErrors {
     last_.emplace_back(error.message());
   }
 
+  void Clear() {
+    count_ = 0;
+    last_.clear();
+  }
+  // Saves, or takes over what was saved; with StateWriter or StateReader.
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(count_);
+    const size_t kept = archive.Count("errors kept", last_.size(), count_max_);
+    if (Archive::kLoading) last_.resize(kept);
+    for (std::string& text : last_) archive(text);
+  }
+
   uint64_t count() const { return count_; }
   const std::deque<std::string>& last() const { return last_; }  // oldest first
 

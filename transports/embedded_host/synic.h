@@ -70,6 +70,10 @@ class Synic {
   void Retry();
   size_t queued(uint32_t sint) const { return queues_[sint].size(); }
   void Reset();
+  // Saves, or takes over what was saved; with StateWriter or StateReader, while the processor does not run. Interrupt
+  // handlers stay as they are. A Retry is due afterwards.
+  template <typename Archive>
+  void Exchange(Archive& archive);
 
   // Guest pages laid over by this SynIC now: 0 to 2. Any thread.
   uint32_t pages() const { return uint32_t{simp_.enabled()} + uint32_t{siefp_.enabled()}; }
@@ -86,6 +90,10 @@ class Synic {
   void Pump(uint32_t sint);
   bool SetFlag(std::byte* page, uint32_t sint, uint32_t flag);
   void RaiseLatched(uint32_t sint);
+  template <typename Archive>
+  void ExchangeQueue(Archive& archive, uint32_t sint);
+  template <typename Archive>
+  void ExchangeLatched(Archive& archive, uint32_t sint);
 
   const PartitionOptions& options_;
   PartitionGates& gates_;

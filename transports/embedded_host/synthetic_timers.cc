@@ -25,7 +25,8 @@ SyntheticTimers::SyntheticTimers(Executor& executor, const ReferenceClock& clock
       host_work_(host_work),
       options_(options),
       timers_{SyntheticTimer(*this, executor), SyntheticTimer(*this, executor),
-              SyntheticTimer(*this, executor), SyntheticTimer(*this, executor)} {}
+              SyntheticTimer(*this, executor), SyntheticTimer(*this, executor)},
+      rearm_(executor, Callback::To<&SyntheticTimers::Rearm>(this)) {}
 
 uint64_t SyntheticTimers::Read(uint32_t reg) {
   std::lock_guard lock(mutex_);
@@ -89,6 +90,14 @@ void SyntheticTimers::OnAlarm(SyntheticTimer& timer) {
     timer.message_waiting = true;
     timer.message_expiration = expiration;
     host_work_.Signal();
+  }
+}
+
+void SyntheticTimers::Rearm() {
+  std::lock_guard lock(mutex_);
+  const uint64_t now = clock_.Now(executor_);
+  for (SyntheticTimer& timer : timers_) {
+    if (timer.running) ArmAlarm(timer, now);
   }
 }
 

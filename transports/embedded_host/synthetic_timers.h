@@ -40,6 +40,10 @@ class SyntheticTimers {
   // Expired message-mode timers whose slot may be free now.
   void DeliverMessages(const Executor& host_executor);
   void Reset();
+  // Saves, or takes over what was saved; with StateWriter or StateReader, while the processor does not run. The alarms
+  // are armed anew at its next turn.
+  template <typename Archive>
+  void Exchange(Archive& archive);
   void Inspect(InspectNode& node);
 
  private:
@@ -62,6 +66,7 @@ class SyntheticTimers {
   void Start(SyntheticTimer& timer);
   void ArmAlarm(SyntheticTimer& timer, uint64_t now);
   void OnAlarm(SyntheticTimer& timer);
+  void Rearm();
 
   Executor& executor_;
   const ReferenceClock& clock_;
@@ -70,6 +75,7 @@ class SyntheticTimers {
   const PartitionOptions& options_;
   std::mutex mutex_;  // the processor against delivery and Reset
   std::array<SyntheticTimer, kSyntheticTimerCount> timers_;
+  Event rearm_;  // after a restore
 };
 
 }  // namespace vmbuskit

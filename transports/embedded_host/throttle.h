@@ -8,6 +8,7 @@
 #ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_THROTTLE_H_
 #define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_THROTTLE_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "framework/observe/inspect.h"
@@ -38,6 +39,21 @@ class SignalThrottle {
   bool Suspended(Instant now) const { return now < resume_at_; }
   Instant resume_at() const { return resume_at_; }
 
+  // Saves, or takes over what was saved: times count from now, as time stood still in between.
+  template <typename Archive>
+  void Exchange(Archive& archive, Instant now) {
+    Duration in_window = std::min(now - window_start_, options_.window);
+    Duration suspended = std::max(resume_at_ - now, Duration::zero());
+    archive(in_window);
+    archive(suspended);
+    window_start_ = now - std::clamp(in_window, Duration::zero(), options_.window);
+    resume_at_ = now + std::clamp(suspended, Duration::zero(), options_.suspension);
+    archive(in_window_);
+    archive(signals_);
+    archive(needless_);
+    archive(suspensions_);
+  }
+
   uint64_t signals() const { return signals_; }
   uint64_t needless() const { return needless_; }
   uint64_t suspensions() const { return suspensions_; }
@@ -52,7 +68,7 @@ class SignalThrottle {
   const ThrottleOptions options_;
   Instant window_start_{};
   Instant resume_at_{};
-  uint32_t in_window_ = 0;
+  uint32_t in_window_ = 0;  // needless signals
   uint64_t signals_ = 0;
   uint64_t needless_ = 0;
   uint64_t suspensions_ = 0;

@@ -55,6 +55,9 @@ class VirtualProcessor {
   uint32_t pages() const { return synic_.pages() + uint32_t{assist_.enabled()}; }
   // Host executor.
   void Reset();
+  // Saves, or takes over what was saved; with StateWriter or StateReader, while the processor does not run.
+  template <typename Archive>
+  void Exchange(Archive& archive);
   void Inspect(InspectNode& node);
 
  private:

@@ -15,6 +15,11 @@ VspHost::VspHost(const VspClass& vsp_class, const Guid& instance_id,
 
 VspHost::~VspHost() { assert(channels_.empty()); }
 
+absl::Status VspHost::Start() {
+  made_by_class_ = true;
+  return Start(class_.create);
+}
+
 absl::Status VspHost::Start(Factory create) {
   vsp_ = create(*this);
   if (vsp_ == nullptr) {
@@ -90,13 +95,16 @@ std::string VspHost::ChannelName(uint16_t subchannel_index) const {
                       subchannel_index);
 }
 
+absl::StatusOr<std::unique_ptr<HostChannel>> VspHost::MakeHostChannel(const OpenRequest& request) {
+  return HostChannel::Create(services_.partition, services_.mapped, request,
+                             {.name = ChannelName(request.subchannel_index),
+                              .sint = services_.server.target().sint,
+                              .max_packet_bytes = class_.max_packet_bytes});
+}
+
 bool VspHost::OpenChannel(ChannelId id, const OpenRequest& request) {
   Offered& offered = channels_.at(id);
-  absl::StatusOr<std::unique_ptr<HostChannel>> open =
-      HostChannel::Create(services_.partition, services_.mapped, request,
-                          {.name = ChannelName(request.subchannel_index),
-                           .sint = services_.server.target().sint,
-                           .max_packet_bytes = class_.max_packet_bytes});
+  absl::StatusOr<std::unique_ptr<HostChannel>> open = MakeHostChannel(request);
   if (!open.ok()) {
     ++opens_refused_;
     return false;

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -45,6 +46,8 @@ class VspHost final : public VspContext {
   VspHost(const VspClass& vsp_class, const Guid& instance_id, const VspHostServices& services);
   ~VspHost() override;
 
+  // Makes the VSP, with the class's function or with `create`, and offers the primary channel.
+  absl::Status Start();
   absl::Status Start(Factory create);
   // Stops the device: sub-channels first, every ring and GPADL let go of, then RESCIND.
   void Shutdown();
@@ -65,9 +68,29 @@ class VspHost final : public VspContext {
   void TearDownGpadl(uint32_t handle);
   bool Retarget(ChannelId id, uint32_t vp);
 
+  // ---- Save and restore, between two turns.
+  // FailedPrecondition from inside of a call to the VSP; what the VSP says.
+  absl::Status Save(StateWriter& state);
+  // Forgets every channel without a word to server, guest or requests, and makes the VSP anew (unless it was made by
+  // a function of the caller's: that one gets OnClose). Error: no VSP was made.
+  absl::Status Drop();
+  // Takes over what was saved, after Drop: the server's channels of this device are its own again, with the rings
+  // mapped anew. Error: the state is corrupt, or this machine cannot hold it; Drop then.
+  absl::Status Restore(StateReader& state);
+  // After Drop, for a device that the saved state does not know.
+  absl::Status OfferAnew() { return Offer(0); }
+  bool made() const { return vsp_ != nullptr; }
+  bool offered() const { return !channels_.empty(); }
+  const Guid& class_id() const { return class_.class_id; }
+  bool IsOf(const Guid& class_id, const Guid& instance_id) const {
+    return class_id == class_.class_id && instance_id == instance_id_;
+  }
+
   void Inspect(InspectNode& node) const;
 
  private:
+  struct Reopened;
+
   // A channel that is offered.
   struct Offered {
     uint16_t subchannel_index = 0;
@@ -79,12 +102,18 @@ class VspHost final : public VspContext {
   // The VSP lets go of what the guest shared on the channel.
   void ForgetGpadls(ChannelId id);
   void RevokeSubchannels();
+  absl::StatusOr<std::unique_ptr<HostChannel>> MakeHostChannel(const OpenRequest& request);
+  // Parts of Restore.
+  absl::Status RestoreChannel(StateReader& state, std::vector<Reopened>& reopened);
+  absl::Status Reopen(StateReader& state, ChannelId id, Offered& offered,
+                      std::vector<Reopened>& reopened);
   std::string ChannelName(uint16_t subchannel_index) const;
 
   const VspClass& class_;
   const Guid instance_id_;
   const VspHostServices services_;
   std::unique_ptr<Vsp> vsp_;
+  bool made_by_class_ = false;
   ChannelId primary_{};
   std::map<ChannelId, Offered> channels_;
   uint64_t opens_refused_ = 0;
