@@ -66,12 +66,14 @@ void Session::OnInterrupt() {
 Task<void> Session::RunAll() {
   outcome_ = co_await Serve();
   const absl::Status stopped = co_await StopSystem();
-  if (!stopped.ok()) {
-    // What did not stop cannot be destroyed either; the process ends with it.
-    PrintError(absl::StrCat(options_.name, ": ", stopped.message(), "\n"));
-    std::_Exit(EXIT_FAILURE);
-  }
+  if (!stopped.ok()) EndProcess(stopped);
   system_->executor().Stop();
+}
+
+// What did not stop cannot be destroyed either.
+void Session::EndProcess(const absl::Status& reason) {
+  PrintError(absl::StrCat(options_.name, ": ", reason.message(), "\n"));
+  std::_Exit(EXIT_FAILURE);
 }
 
 Task<absl::Status> Session::Serve() {
@@ -79,7 +81,8 @@ Task<absl::Status> Session::Serve() {
   if (!started.ok()) co_return started;
   absl::Status served = OnStarted();
   if (served.ok()) served = co_await Watch();
-  co_await OnStopping();
+  const absl::Status let_go = co_await OnStopping();
+  if (!let_go.ok()) EndProcess(let_go);
   co_return served;
 }
 
@@ -117,7 +120,7 @@ Task<absl::Status> Session::StopSystem() {
   co_return absl::InternalError("the host did not give every page back");
 }
 
-Task<void> Session::OnStopping() { co_return; }
+Task<absl::Status> Session::OnStopping() { co_return absl::OkStatus(); }
 
 void Session::Show(const std::vector<DeviceRow>& rows) {
   winsize window;

@@ -53,8 +53,9 @@ class Session {
  protected:
   // The system runs. An error ends the session.
   virtual absl::Status OnStarted() { return absl::OkStatus(); }
-  // The system is about to stop, also after an error. Called only after OnStarted.
-  virtual Task<void> OnStopping();
+  // The system is about to stop, also after an error. Called only after OnStarted. An error: something
+  // still uses the system, which then cannot be taken down; the process ends.
+  virtual Task<absl::Status> OnStopping();
   // About once a second. By default a table on standard output.
   virtual void Show(const std::vector<DeviceRow>& rows);
   // One line for people: to standard output.
@@ -69,6 +70,7 @@ class Session {
   Task<absl::Status> Serve();
   Task<absl::Status> Watch();
   Task<absl::Status> StopSystem();
+  [[noreturn]] void EndProcess(const absl::Status& reason);
   void OnInterrupt();
 
   const Options options_;

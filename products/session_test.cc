@@ -96,15 +96,16 @@ class InterruptedSession final : public Session {
  public:
   using Session::Session;
   int stopping = 0;
+  absl::Status let_go;
 
  private:
   absl::Status OnStarted() override {
     kill(getpid(), SIGINT);
     return absl::OkStatus();
   }
-  Task<void> OnStopping() override {
+  Task<absl::Status> OnStopping() override {
     ++stopping;
-    co_return;
+    co_return let_go;
   }
 };
 
@@ -116,6 +117,17 @@ class InterruptedSession final : public Session {
   InterruptedSession session(options);
   const int exit_code = session.Run();
   std::_Exit(session.stopping == 1 ? exit_code : 99);
+}
+
+[[noreturn]] void RunHoldingOn() {
+  InterruptedSession session(Heartbeat());
+  session.let_go = absl::DeadlineExceededError("an answer is under way");
+  std::_Exit(session.Run() + 100);  // not reached: nothing is taken down under the answer
+}
+
+TEST(SessionDeathTest, EndsTheProcessWhenSomethingStillUsesTheSystem) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(RunHoldingOn(), testing::ExitedWithCode(1), "test: an answer is under way\n");
 }
 
 TEST(SessionDeathTest, EndsWellAfterCtrlC) {

@@ -87,12 +87,12 @@ ControlServer::~ControlServer() { assert(connections_.empty()); }
 
 absl::Status ControlServer::Start() { return watch_.Start(FdWatch::kReadable); }
 
-Task<void> ControlServer::Stop() {
+Task<absl::Status> ControlServer::Stop(Duration patience) {
   watch_.Stop();
   connections_.clear();
-  // Answers end by themselves: what they wait for has deadlines.
-  const absl::Status joined = co_await answers_.Join(DeadlineIn(executor_));
-  if (!joined.ok()) answers_.DestroyAll();
+  // Answers end by themselves: what they wait for has deadlines. They are not freed from here: one may
+  // be running on another executor right now.
+  co_return co_await answers_.Join(DeadlineIn(executor_, patience));
 }
 
 void ControlServer::OnConnect() {

@@ -4,12 +4,12 @@
 //   ControlServer server(executor, std::move(listener), handler);
 //   absl::Status started = server.Start();
 //   ...
-//   co_await server.Stop();
+//   absl::Status stopped = co_await server.Stop();
 //
 // Thread safety: the executor's. Nothing here blocks. A client may be slow, silent or talk
 // nonsense: it has one deadline for everything, at most kConnectionsMax are served at a time (the
 // others wait in the kernel's queue), and a request is at most kRequestBytesMax long.
-// Lifetime: Stop must have ended before the destructor; the handler outlives the server.
+// Lifetime: Stop must have succeeded before the destructor; the handler outlives the server.
 #ifndef VMBUSKIT_TOOLS_VMBUS_CONTROL_SERVER_H_
 #define VMBUSKIT_TOOLS_VMBUS_CONTROL_SERVER_H_
 
@@ -20,6 +20,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "framework/task/deadline.h"
 #include "framework/task/spawn.h"
 #include "framework/task/task.h"
 #include "platform/linux/executor.h"
@@ -49,8 +50,10 @@ class ControlServer {
   ControlServer& operator=(const ControlServer&) = delete;
 
   absl::Status Start();
-  // Closes every connection and waits for answers in the making.
-  Task<void> Stop();
+  // Closes every connection and waits for answers in the making. DeadlineExceeded: some are not
+  // ended, and may be under way on any executor; the server must not be destroyed, but may be stopped
+  // again.
+  Task<absl::Status> Stop(Duration patience = kDefaultDeadline);
 
   size_t connections() const { return connections_.size(); }
 

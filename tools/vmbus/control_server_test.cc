@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "framework/task/one_shot.h"
+#include "framework/task/switch_to.h"
 #include "gtest/gtest.h"
 #include "tools/vmbus/control_client.h"
 #include "tools/vmbus/frame.h"
@@ -22,10 +23,11 @@ namespace {
 constexpr int kPid = 4711;
 constexpr Duration kPatience = std::chrono::seconds(20);
 
-// Answers with the path it is asked for; a request for "slow" waits until it is released.
+// Answers with the path it is asked for; a request for "slow" waits until it is released, one for
+// "away" goes to another executor and back.
 class EchoPath final : public ControlHandler {
  public:
-  explicit EchoPath(Executor& executor) : released_(executor, "release") {}
+  explicit EchoPath(Executor& executor) : home_(executor), released_(executor, "release") {}
 
   Task<std::string> Answer(ControlRequest request) override {
     ++asked_;
@@ -33,15 +35,25 @@ class EchoPath final : public ControlHandler {
       const absl::Status released = co_await released_.Wait();
       EXPECT_TRUE(released.ok()) << released;
     }
+    if (request.path == "away") {
+      co_await SwitchTo(*away);
+      ++visits_;
+      co_await SwitchTo(home_);
+    }
     co_return "{\"tree\":{\"path\":\"" + request.path + "\"}}";
   }
 
   void Release() { released_.Set(); }
   int asked() const { return asked_; }
+  int visits() const { return visits_; }
+
+  Executor* away = nullptr;
 
  private:
+  Executor& home_;
   OneShot<void> released_;
   int asked_ = 0;
+  int visits_ = 0;
 };
 
 class ControlServerTest : public testing::Test {
@@ -72,8 +84,11 @@ class ControlServerTest : public testing::Test {
     RunUntil([&] { return stopped; });
   }
   Task<void> Stop(bool* stopped) {
-    co_await server_->Stop();
+    EXPECT_EQ(co_await server_->Stop(), absl::OkStatus());
     *stopped = true;
+  }
+  Task<void> TryStop(Duration patience, std::optional<absl::Status>* result) {
+    *result = co_await server_->Stop(patience);
   }
 
   // Turns the executor until `done`; a failure instead of a hang when that does not come.
@@ -202,6 +217,23 @@ TEST_F(ControlServerTest, StopsWithAnAnswerInTheMaking) {
   EXPECT_FALSE(stopped);
   handler_->Release();
   RunUntil([&] { return stopped; });
+}
+
+TEST_F(ControlServerTest, FreesNoAnswerThatIsOnAnotherExecutorAtTheDeadline) {
+  std::unique_ptr<LinuxExecutor> away = *LinuxExecutor::Create({});
+  handler_->away = away.get();
+  StartServer(kPatience);
+  const FileDescriptor client = Connect();
+  Send(client, InspectFrame("away"));
+  RunUntil([&] { return handler_->asked() == 1; });
+  std::optional<absl::Status> stopped;
+  Spawn(*executor_, TryStop(std::chrono::milliseconds(1), &stopped));
+  RunUntil([&] { return stopped.has_value(); });
+  EXPECT_EQ(stopped->code(), absl::StatusCode::kDeadlineExceeded) << *stopped;
+  // The other executor gets to it after all: the answer goes on, and finds nobody to tell.
+  away->RunOnce();
+  EXPECT_EQ(handler_->visits(), 1);
+  StopServer();
 }
 
 TEST(ControlClient, ChoosesTheOnlyInstance) {

@@ -34,9 +34,10 @@ class DemoSession final : public Session, private ControlHandler {
     return absl::OkStatus();
   }
 
-  Task<void> OnStopping() override {
+  Task<absl::Status> OnStopping() override {
     if (directory_.has_value()) directory_->Remove(getpid());
-    if (server_.has_value()) co_await server_->Stop();
+    if (!server_.has_value()) co_return absl::OkStatus();
+    co_return co_await server_->Stop();
   }
 
   void Show(const std::vector<DeviceRow>& rows) override {
