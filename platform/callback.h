@@ -23,6 +23,8 @@ class Callback {
 
   constexpr explicit operator bool() const { return function_ != nullptr; }
   void operator()() const { function_(context_); }
+  // The same function on the same object.
+  bool operator==(const Callback&) const = default;
 
  private:
   Function function_ = nullptr;

@@ -15,6 +15,7 @@
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_CHANNEL_PORT_H_
 #define VMBUSKIT_TRANSPORTS_SYNIC_CHANNEL_PORT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -62,6 +63,9 @@ class ChannelPort {
   bool gone = false;              // of a connection that ended
   bool abandoned = false;         // its open was given up: the host may still use the rings
   std::set<uint32_t> target_vps;  // whose dispatch tables name it
+  // Set on the bus executor before the tables are cleared on the processors' own: whoever gets to
+  // one of those later sees it, and adds nothing.
+  std::atomic<bool> closing = false;
 
  private:
   void OnInterrupt();

@@ -17,6 +17,10 @@ absl::Status RescindedError(uint32_t relid, std::string_view when) {
   return absl::CancelledError(absl::StrCat(Name(relid), ": rescinded ", ToAbsl(when)));
 }
 
+// What a host may owe is counted no further: it answered none of so many, and each costs one more
+// question.
+constexpr uint32_t kModifyAnswersOwedMax = 8;
+
 // Protocol 02 section 6, "allowed in isolated VM".
 constexpr Guid kIsolatedClasses[] = {
     Guid::Parse("ba6163d9-04a1-4d29-b605-72e2ffb1dc7f"),  // SCSI
@@ -103,7 +107,6 @@ void ClientChannels::OnRescind(uint32_t relid) {
   }
   if (entry->state != State::kOpened) entry->state = State::kOffered;
   link_.actions.Finish(entry->modify, RescindedError(relid, "while it was moved"));
-  entry->modify_unanswered = false;
   gpadls_.OnRescind(relid);
   link_.actions.Add(RescindAction{relid});
 }
@@ -197,6 +200,7 @@ absl::Status ClientChannels::Close(uint32_t relid) {
   entry->state = State::kOffered;
   // After a RESCIND the host is done with the channel: nothing needs to be said.
   if (!entry->rescinded) link_.Post(CloseChannelMessage{.relid = relid});
+  if (entry->modify != kNoOperation) LeaveModify(*entry);
   link_.actions.Finish(entry->modify, absl::CancelledError(absl::StrCat(Name(relid), " closed")));
   ReleaseIfDone(relid);
   return absl::OkStatus();
@@ -212,29 +216,43 @@ absl::Status ClientChannels::Modify(OperationId operation, uint32_t relid, uint3
   if (entry.state != State::kOpened) {
     return absl::FailedPreconditionError(absl::StrCat(Name(relid), " is not open"));
   }
-  // A second one before the answer would go unanswered (section 5.3).
-  if (entry.modify_unanswered) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(Name(relid), ": the previous MODIFY_CHANNEL is unanswered"));
+  if (entry.modify != kNoOperation) {
+    return absl::FailedPreconditionError(absl::StrCat(Name(relid), " is being moved already"));
   }
-  link_.Post(ModifyChannelMessage{.relid = relid, .target_vp = target_vp});
+  entry.modify_target_vp = target_vp;
+  PostModify(entry);
   if (link_.negotiated.version < kVersion5_3) {
     link_.actions.Finish(operation, absl::OkStatus());
     return absl::OkStatus();
   }
   entry.modify = operation;
-  entry.modify_unanswered = true;
+  entry.modify_answers_before = entry.modify_answers_owed;
   return absl::OkStatus();
+}
+
+void ClientChannels::PostModify(const Entry& entry) {
+  link_.Post(ModifyChannelMessage{.relid = entry.offer.relid, .target_vp = entry.modify_target_vp});
+}
+
+void ClientChannels::LeaveModify(Entry& entry) {
+  if (entry.modify_answers_owed < kModifyAnswersOwedMax) ++entry.modify_answers_owed;
 }
 
 void ClientChannels::OnModifyResponse(const ModifyChannelResponseMessage& message) {
   Entry* entry = Find(message.relid);
-  if (entry == nullptr || !entry->modify_unanswered) {
+  if (entry == nullptr || entry->modify == kNoOperation) {
     ++link_.counters.unexpected_answers;
+    if (entry != nullptr && entry->modify_answers_owed > 0) --entry->modify_answers_owed;
     return;
   }
-  entry->modify_unanswered = false;
-  if (entry->modify == kNoOperation) ++link_.counters.unexpected_answers;  // late
+  if (entry->modify_answers_before > 0) {
+    // To one that was given up, or to this one when that was never answered. A host that drops what
+    // comes before its answer (OpenVMM, section 5.3) needs to be asked again; to any other the second
+    // question says the same.
+    ++link_.counters.unexpected_answers;
+    --entry->modify_answers_before;
+    return PostModify(*entry);
+  }
   link_.actions.Finish(entry->modify, message.status == kStatusSuccess
                                           ? absl::OkStatus()
                                           : absl::UnavailableError(absl::StrFormat(
@@ -273,6 +291,7 @@ bool ClientChannels::GiveUp(OperationId operation) {
       return true;
     }
     if (entry->modify == operation) {
+      LeaveModify(*entry);
       entry->modify = kNoOperation;
       return true;
     }

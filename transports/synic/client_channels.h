@@ -50,7 +50,9 @@ class ClientChannels {
   absl::Status Open(OperationId operation, const ClientOpen& request);
   // Afterwards the ring's GPADL may be torn down; no answer exists.
   absl::Status Close(uint32_t relid);
-  // Below 5.3 it ends at once, and the old VP may be interrupted for ever.
+  // Below 5.3 it ends at once, and the old VP may be interrupted for ever. One at a time. An answer
+  // does not say to which MODIFY_CHANNEL it is: after one that was given up, each answer that may be
+  // to it makes the next one be asked again, and only the one behind them ends it.
   absl::Status Modify(OperationId operation, uint32_t relid, uint32_t target_vp);
   // At once, or when the last of the channel's GPADLs is gone.
   absl::Status Release(uint32_t relid);
@@ -78,12 +80,15 @@ class ClientChannels {
     State state = State::kOffered;
     bool rescinded = false;
     bool release_wanted = false;
-    bool modify_unanswered = false;
     uint16_t opens = 0;
     uint32_t open_id = 0;
     uint32_t ring_gpadl = 0;
     OperationId open = kNoOperation;
     OperationId modify = kNoOperation;
+    uint32_t modify_target_vp = 0;
+    // Answers that may come before the one to `modify`, and those that may come when it has ended.
+    uint32_t modify_answers_before = 0;
+    uint32_t modify_answers_owed = 0;
   };
 
   Entry* Find(uint32_t relid) const {
@@ -93,6 +98,9 @@ class ClientChannels {
   void Reject(absl::Status reason);
   void EndOpen(Entry& entry, const OpenChannelResultMessage& message);
   void UndoOpen(Entry& entry, bool opened);
+  void PostModify(const Entry& entry);
+  // Nobody waits for the answer any more.
+  static void LeaveModify(Entry& entry);
 
   ClientLink& link_;
   ClientGpadls& gpadls_;

@@ -25,7 +25,7 @@ absl::Status WithWithheld(const absl::Status& status, uint32_t pages) {
 
 SynicTransport::PortPointer SynicTransport::FindPort(uint32_t relid) const {
   for (const PortPointer& port : ports_) {
-    if (port->relid() == relid && !port->gone) return port;
+    if (port->relid() == relid && !port->gone && !port->closing) return port;
   }
   return nullptr;
 }
@@ -146,7 +146,7 @@ Task<absl::Status> SynicTransport::OpenPort(PortPointer port, ClientOpen request
 Task<void> SynicTransport::AddTarget(PortPointer port, uint32_t vp) {
   port->target_vps.insert(vp);
   co_await SwitchTo(*executors_[vp]);
-  synics_[vp]->SetTarget(port->relid(), port->TargetOn(*executors_[vp]));
+  if (!port->closing) synics_[vp]->SetTarget(port->relid(), port->TargetOn(*executors_[vp]));
   co_await SwitchTo(bus());
 }
 
@@ -155,10 +155,11 @@ Task<void> SynicTransport::AddTarget(PortPointer port, uint32_t vp) {
 Task<void> SynicTransport::DestroyChannel(PortPointer port, std::unique_ptr<Channel> channel) {
   // A dispatch table changes on its own processor only: once we were there, no interrupt is under
   // way to the channel.
+  port->closing = true;
   const std::set<uint32_t> vps = std::exchange(port->target_vps, {});
   for (uint32_t vp : vps) {
     co_await SwitchTo(*executors_[vp]);
-    synics_[vp]->SetTarget(port->relid(), {});
+    synics_[vp]->ClearTarget(port->relid(), port->TargetOn(*executors_[vp]));
   }
   co_await SwitchTo(channel->executor());
   channel->Close(absl::CancelledError("the transport closes the channel"));
@@ -215,6 +216,9 @@ Task<absl::Status> SynicTransport::Retarget(uint32_t relid, uint32_t vp) {
   // The new processor must know the channel before the host may interrupt it there. The old one
   // keeps its entry: hosts that do not answer may interrupt it for ever.
   if (!port->target_vps.contains(vp)) co_await AddTarget(port, vp);
+  if (port->closing) {
+    co_return absl::CancelledError(absl::StrCat("channel ", relid, " was closed meanwhile"));
+  }
   Operation operation(*this, absl::StrCat("MODIFY_CHANNEL_RESPONSE of channel ", relid));
   absl::Status status = client_.Modify(operation.id(), relid, synics_[vp]->vp_index());
   if (status.ok()) status = co_await operation.End();

@@ -355,6 +355,52 @@ TEST_F(SynicChannelTest, AMoveWithoutAnswerEndsInTheDeadline) {
   EXPECT_TRUE(Run(transport_->Close(std::move(channel))).ok());
 }
 
+TEST_F(SynicChannelTest, MovesAgainAfterAMoveWithoutAnswer) {
+  Connect();
+  std::unique_ptr<Channel> channel = Open(5);
+  host_.silent.insert(MessageType::kModifyChannel);
+  EXPECT_EQ(Run(transport_->Retarget(5, 1)).code(), absl::StatusCode::kDeadlineExceeded);
+  host_.silent.clear();
+  EXPECT_EQ(Run(transport_->Retarget(5, 0)), absl::OkStatus());
+  EXPECT_EQ(host_.LastOf<ModifyChannelMessage>().target_vp, 10u);
+  EXPECT_TRUE(Run(transport_->Close(std::move(channel))).ok());
+}
+
+TEST_F(SynicChannelTest, ClosingAnOldChannelLateLeavesTheNewOneItsInterrupts) {
+  Connect();
+  std::unique_ptr<Channel> old = Open(5, 1);
+  EXPECT_TRUE(Run(transport_->Disconnect()).ok());
+  Connect();
+  std::unique_ptr<Channel> channel = OpenRemembering(5, 1);
+  StartOn(cpu1_, *channel);
+  Settle();
+  EXPECT_TRUE(Run(transport_->Close(std::move(old))).ok());
+  HostSends(host_.LastOf<OpenChannelMessage>());
+  partition_.SetFlag(1, 5);
+  Settle();
+  EXPECT_EQ(handler_.packets, 1);
+  EXPECT_EQ(transport_->synic(1).counters().unknown_flags, 0u);
+  EXPECT_TRUE(Run(transport_->Close(std::move(channel))).ok());
+}
+
+TEST_F(SynicChannelTest, AChannelThatIsBeingClosedDoesNotMove) {
+  Connect();
+  std::unique_ptr<Channel> channel = Open(5);
+  host_.silent.insert(MessageType::kGpadlTeardown);
+  std::optional<absl::Status> closed;
+  Start(transport_->Close(std::move(channel)), closed);
+  Settle();
+  EXPECT_FALSE(closed.has_value());
+  EXPECT_EQ(Run(transport_->Retarget(5, 1)).message(), "channel 5 is not open");
+  partition_.SetFlag(1, 5);
+  Settle();
+  EXPECT_EQ(transport_->synic(1).counters().unknown_flags, 1u);
+  host_.Say(GpadlTorndownMessage{.gpadl = host_.LastOf<GpadlTeardownMessage>().gpadl});
+  Settle();
+  ASSERT_TRUE(closed.has_value());
+  EXPECT_EQ(*closed, absl::OkStatus());
+}
+
 TEST_F(SynicChannelTest, CloseKnowsItsOwnChannelsOnly) {
   Connect();
   alignas(64) static std::byte control[2][kPageSize];
@@ -422,6 +468,22 @@ TEST_P(SynicSeedTest, AnAnswerInTheMomentOfTheDeadlineIsNotLost) {
   Settle();
   EXPECT_EQ(transport_->client().gpadl_count(), 0u);
   EXPECT_EQ(host_.Count(MessageType::kGpadlTeardown), 1u);
+}
+
+TEST_P(SynicSeedTest, AMoveAndACloseAtOnceLeaveNoTarget) {
+  Connect();
+  std::unique_ptr<Channel> channel = Open(5);
+  std::optional<absl::Status> moved;
+  std::optional<absl::Status> closed;
+  Start(transport_->Retarget(5, 1), moved);
+  Start(transport_->Close(std::move(channel)), closed);
+  Settle();
+  ASSERT_TRUE(moved.has_value() && closed.has_value());
+  EXPECT_EQ(*closed, absl::OkStatus());
+  for (uint32_t vp : {0u, 1u}) partition_.SetFlag(vp, 5);
+  Settle();
+  EXPECT_EQ(transport_->synic(0).counters().unknown_flags, 1u);
+  EXPECT_EQ(transport_->synic(1).counters().unknown_flags, 1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, SynicSeedTest, testing::Range<uint64_t>(0, 32));

@@ -69,6 +69,10 @@ class SynicVp {
 
   // Flag `relid` (1 .. 2047) calls `target` on this executor; an empty one takes the entry out.
   void SetTarget(uint32_t relid, Callback target) { targets_[relid] = target; }
+  // Takes the entry out if `target` is what it calls; the number may have a new owner by now.
+  void ClearTarget(uint32_t relid, Callback target) {
+    if (targets_[relid] == target) targets_[relid] = {};
+  }
   // Synthetic timer `index` in message mode calls `target`.
   void SetTimerTarget(uint32_t index, Callback target) { timer_targets_[index] = target; }
 
