@@ -157,7 +157,8 @@ class Channel {
   uint32_t ReadPass(uint32_t budget);
   void Deliver(const Packet& packet);
   void OfferSpace();
-  bool WantsSpace() const { return wanted_bytes_ != 0 || wants_slot_ || stalled_; }
+  bool RefusedSend() const { return wanted_bytes_ != 0 || wants_slot_; }
+  bool WantsSpace() const { return RefusedSend() || stalled_; }
   uint32_t LeastSpaceWanted() const;
 
   void WakeSelf();

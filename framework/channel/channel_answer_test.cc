@@ -123,6 +123,20 @@ TEST_P(AnswerTest, APeerThatLiesAboutItsReadIndexWhileWeWaitFailsTheChannel) {
             std::string::npos);
 }
 
+// Found by channel_fuzz: it waited until its deadline, for nobody tells it of the answer's room.
+TEST_P(AnswerTest, NobodyWhoWasNotRefusedWaitsForTheRoomOfAnAnswer) {
+  Make(200);
+  {
+    const SimTurn turn = pair_->sim().Enter(static_cast<SimExecutor&>(pair_->host_executor()));
+    pair_->host().Close(absl::CancelledError("the host stops"));
+  }
+  ASSERT_TRUE(pair_->Run());  // stalled now
+  const SimTurn turn = pair_->sim().Enter(static_cast<SimExecutor&>(pair_->guest_executor()));
+  EXPECT_TRUE(pair_->guest().Writable(pair_->sim().Now()).await_ready());
+  EXPECT_EQ(pair_->guest().Send({.payload = large_}), SendResult::kFull);
+  EXPECT_FALSE(pair_->guest().Writable(pair_->sim().Now()).await_ready());
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, AnswerTest, testing::Range<uint64_t>(0, 5));
 
 }  // namespace

@@ -8,7 +8,8 @@ namespace vmbuskit {
 WritableWait::WritableWait(Channel& channel, Instant deadline)
     : channel_(channel), waiter_(channel.executor(), deadline), result_(channel.reason()) {}
 
-bool WritableWait::await_ready() const { return !result_.ok() || !channel_.WantsSpace(); }
+// A channel that waits for room for an answer refused nobody, and tells nobody when it has it.
+bool WritableWait::await_ready() const { return !result_.ok() || !channel_.RefusedSend(); }
 
 void WritableWait::await_suspend(std::coroutine_handle<> coroutine) {
   channel_.AddWritableWait(*this);
