@@ -60,7 +60,8 @@ bool Channel::Drain() {
     // A pass without packets counts too: a peer could keep us busy with ignored ones.
     left -= std::max(count, 1u);
     if (left == 0) {
-      WakeSelf();  // masked: no signal would come for what is left
+      // While masked no signal comes for what is left. When nothing is, the turn ends as any other.
+      if (reader_.Readable() || reader_.Unmask()) WakeSelf();
       break;
     }
   } while (reader_.Unmask());

@@ -466,5 +466,21 @@ TEST(Flow, ABudgetEqualToWhatIsThereEndsUnmasked) {
   EXPECT_EQ(host.packet_count, 5u);
 }
 
+// Found by channel_fuzz: it woke itself for ever, since a look that found nothing used up its budget.
+TEST(Flow, ABudgetOfOnePacketComesToRest) {
+  RecordingHandler guest;
+  RecordingHandler host;
+  ChannelPair pair({.host = {.drain_budget = 1}});
+  pair.guest().Start(guest);
+  pair.host().Start(host);
+  ASSERT_TRUE(pair.Run());
+  for (int i = 0; i < 4; ++i) ASSERT_EQ(pair.guest().Send({}), SendResult::kOk);
+  ASSERT_TRUE(pair.Run());
+  EXPECT_EQ(host.packet_count, 4u);
+  EXPECT_EQ(host.drained, 4u);
+  EXPECT_EQ(pair.up().words().interrupt_mask, 0u);
+  EXPECT_LE(pair.sim().steps(), 10u);
+}
+
 }  // namespace
 }  // namespace vmbuskit
