@@ -213,7 +213,8 @@ judge() {
   local name=$1
   if crashed "$name"; then
     echo "fuzz: $name ended with status ${status_of[$name]}; build/fuzz/$name/findings has the input, build/fuzz/$name/log says:"
-    grep -aE 'requirement|Assertion|ERROR|SUMMARY|runtime error| in vmbuskit::|Base64|Test unit' "build/fuzz/$name/log" | head -n 20
+    sed -n '/requirement\|Assertion\|ERROR\|runtime error/,$p' "build/fuzz/$name/log" |
+      grep -aE 'requirement|Assertion|ERROR|SUMMARY|runtime error| in .*vmbuskit::|Base64|Test unit' | head -n 20
     return 1
   fi >&2
   [[ $measure -eq 0 || $interrupted -eq 1 ]] || enough "$name" && return
