@@ -32,6 +32,10 @@ class Pump {
     if (!number || *number != *received_) *in_order_ = false;
     ++*received_;
   }
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    archive(next_);
+  }
 
  private:
   const uint32_t count_;
@@ -121,6 +125,18 @@ class ScriptVsp final : public Vsp {
     return absl::OkStatus();
   }
   void OnClose(Channel&) override {}
+  absl::Status Save(StateWriter& state) override {
+    state(pump_);
+    return absl::OkStatus();
+  }
+  absl::Status Restore(StateReader& state) override {
+    state(pump_);
+    return state.status();
+  }
+  absl::Status OnReopen(Channel& channel, const OpenData&) override {
+    channel.Start(*this);
+    return absl::OkStatus();
+  }
 
  private:
   void OnPacket(Channel& channel, const Packet& packet) override {

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #include "devices/echo/protocol.h"
 #include "framework/base/status.h"
@@ -31,6 +32,23 @@ class EchoVsp final : public Vsp, private Request {
     channel_ = nullptr;
   }
 
+  absl::Status Save(StateWriter& state) override {
+    Exchange(state);
+    return absl::OkStatus();
+  }
+  absl::Status Restore(StateReader& state) override {
+    Exchange(state);
+    return state.status();
+  }
+  // The version is agreed on and an echo may be under way: both stay so.
+  absl::Status OnReopen(Channel& channel, const OpenData&) override {
+    channel_ = &channel;
+    channel.Start(*this);
+    if (request_id_ != 0) (void)channel.ResumeRequest(request_id_, *this);
+    if (next_in_) interval_.Arm(context_.executor().Now() + *next_in_);
+    return absl::OkStatus();
+  }
+
   void Inspect(InspectNode& node) const override {
     node.Set("sent", sent_);
     node.Set("answered", answered_);
@@ -39,6 +57,20 @@ class EchoVsp final : public Vsp, private Request {
   }
 
  private:
+  template <typename Archive>
+  void Exchange(Archive& archive) {
+    if constexpr (!Archive::kLoading) {
+      next_in_.reset();
+      if (interval_.armed()) next_in_ = interval_.deadline() - context_.executor().Now();
+      request_id_ = channel_ == nullptr ? 0 : channel_->RequestId(*this);
+    }
+    archive(next_in_);
+    archive(request_id_);
+    archive(data_);
+    for (uint64_t* figure : {&sent_, &answered_, &wrong_, &late_}) archive(*figure);
+    if (next_in_) next_in_ = std::clamp<Duration>(*next_in_, Duration::zero(), kInterval);
+  }
+
   void OnPacket(Channel& channel, const Packet& packet) override {
     std::optional<echo::Negotiate> message = ReadAs<echo::Negotiate>(packet.payload);
     if (!message) {
@@ -80,6 +112,9 @@ class EchoVsp final : public Vsp, private Request {
   uint64_t answered_ = 0;
   uint64_t wrong_ = 0;
   uint64_t late_ = 0;
+  // As saved.
+  std::optional<Duration> next_in_;
+  uint64_t request_id_ = 0;
 };
 
 constexpr VspClass kClass = {

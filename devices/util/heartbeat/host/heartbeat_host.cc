@@ -24,6 +24,18 @@ class HeartbeatVsp final : public ic::IcVsp {
       : IcVsp(context, kService),
         interval_(context.executor(), Callback::To<&HeartbeatVsp::OnInterval>(this)) {}
 
+  // Whether the guest is there shows anew; the sequence goes on.
+  absl::Status Save(StateWriter& state) override {
+    state(sequence_);
+    state(missed_);
+    return IcVsp::Save(state);
+  }
+  absl::Status Restore(StateReader& state) override {
+    state(sequence_);
+    state(missed_);
+    return IcVsp::Restore(state);
+  }
+
   void Inspect(InspectNode& node) const override {
     IcVsp::Inspect(node);
     node.Set("guest", guest_);

@@ -18,6 +18,7 @@ IcVsp::IcVsp(VspContext& context, const Service& service)
 
 absl::Status IcVsp::OnOpen(Channel& channel, const OpenData&) {
   channel_ = &channel;
+  negotiations_unanswered_ = 0;
   ended_because_ = absl::OkStatus();
   channel.Start(*this);
   Renegotiate();
@@ -29,6 +30,41 @@ void IcVsp::OnClose(Channel&) {
   state_ = State::kClosed;
   agreed_.reset();
   OnUnavailable();
+}
+
+template <typename Archive>
+void IcVsp::Exchange(Archive& archive) {
+  bool ended = state_ == State::kEnded;
+  std::string reason(ended_because_.message());
+  archive(ended);
+  archive(reason);
+  archive(negotiations_unanswered_);
+  archive(requests_);
+  archive(replies_);
+  archive(stale_);
+  if constexpr (Archive::kLoading) {
+    channel_ = nullptr;
+    agreed_.reset();
+    state_ = ended ? State::kEnded : State::kClosed;
+    ended_because_ = ended ? absl::DataLossError(reason) : absl::OkStatus();
+  }
+}
+
+absl::Status IcVsp::Save(StateWriter& state) {
+  Exchange(state);
+  return absl::OkStatus();
+}
+
+absl::Status IcVsp::Restore(StateReader& state) {
+  Exchange(state);
+  return state.status();
+}
+
+absl::Status IcVsp::OnReopen(Channel& channel, const OpenData&) {
+  channel_ = &channel;
+  channel.Start(*this);
+  Renegotiate();
+  return absl::OkStatus();
 }
 
 void IcVsp::Renegotiate() {
@@ -44,6 +80,7 @@ void IcVsp::SendNegotiation() {
   const SendResult result =
       channel_->Send({.type = PacketType::kInBand, .payload = std::span(buffer_).first(bytes)});
   negotiation_unsent_ = result == SendResult::kFull;
+  if (result == SendResult::kOk) ++negotiations_unanswered_;
 }
 
 void IcVsp::OnWritable(Channel&) {
@@ -88,9 +125,11 @@ void IcVsp::OnPacket(Channel& channel, const Packet& packet) {
 
 void IcVsp::HandleAnswer(Message& message) {
   const MessageType type = message.header.message_type;
+  const bool is_negotiation = type == MessageType::kNegotiate;
+  if (is_negotiation && negotiations_unanswered_ != 0) --negotiations_unanswered_;
   if (state_ == State::kNegotiating) {
-    // An answer from before a renegotiation: dropped, as it is void.
-    if (type != MessageType::kNegotiate) {
+    // An answer from before a renegotiation, also one to an earlier negotiation: dropped, as it is void.
+    if (!is_negotiation || negotiations_unanswered_ != 0 || negotiation_unsent_) {
       ++stale_;
       return;
     }

@@ -23,6 +23,7 @@
 #include "devices/util/ic/message.h"
 #include "devices/util/ic/negotiation.h"
 #include "devices/util/ic/protocol.h"
+#include "framework/base/saved_state.h"
 #include "transports/embedded_host/vsp.h"
 
 namespace vmbuskit::ic {
@@ -43,6 +44,11 @@ class IcVsp : public Vsp {
 
   absl::Status OnOpen(Channel& channel, const OpenData& data) override;
   void OnClose(Channel& channel) override;
+  // After a restore the negotiation starts anew, unannounced (protocol 30, F5 and F6); figures, and an end for a broken
+  // rule, are kept. A service with figures of its own calls these first from its own.
+  absl::Status Save(StateWriter& state) override;
+  absl::Status Restore(StateReader& state) override;
+  absl::Status OnReopen(Channel& channel, const OpenData& data) override;
   void Inspect(InspectNode& node) const override;
 
   // Starts over, as a host does after save and restore; nothing on a closed channel.
@@ -69,6 +75,8 @@ class IcVsp : public Vsp {
   void OnWritable(Channel& channel) final;
   void SendNegotiation();
   void HandleAnswer(Message& message);
+  template <typename Archive>
+  void Exchange(Archive& archive);
   void End(const absl::Status& reason);
 
   VspContext& context_;
@@ -77,6 +85,7 @@ class IcVsp : public Vsp {
   Channel* channel_ = nullptr;
   State state_ = State::kClosed;
   bool negotiation_unsent_ = false;
+  uint32_t negotiations_unanswered_ = 0;
   std::optional<Agreed> agreed_;
   uint64_t requests_ = 0;
   uint64_t replies_ = 0;
