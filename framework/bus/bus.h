@@ -25,12 +25,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "framework/base/guid.h"
 #include "framework/bus/bus_capture.h"
@@ -143,11 +144,12 @@ class Bus final : private BusListener, private DeviceNodeOwner {
   bool offers_delivered_ = false;
   absl::Status lost_;
 
-  std::vector<Node> nodes_;                                 // oldest first
-  absl::flat_hash_map<Guid, Node> instances_;               // the newest of each
-  absl::flat_hash_map<uint32_t, Node> relids_;              // primaries and sub-channels
-  absl::flat_hash_map<uint32_t, Offer> early_subchannels_;  // their device was not offered yet
-  absl::flat_hash_set<uint32_t> refused_;                   // relids to give back when rescinded
+  std::vector<Node> nodes_;                     // oldest first
+  absl::flat_hash_map<Guid, Node> instances_;   // the newest of each
+  absl::flat_hash_map<uint32_t, Node> relids_;  // primaries and sub-channels
+  // Ordered, because they are walked: the same run each time.
+  std::map<uint32_t, Offer> early_subchannels_;  // their device was not offered yet
+  std::set<uint32_t> refused_;                   // relids to give back when rescinded
   std::deque<DeviceInfo> gone_;
   std::shared_ptr<BusCapture> capture_;  // null: off
   uint64_t offers_ = 0;

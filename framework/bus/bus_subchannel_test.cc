@@ -200,6 +200,20 @@ TEST_P(BusSubchannelTest, WhatBreaksARuleIsRefused) {
   EXPECT_EQ(transport().relids_held(), 0u);
 }
 
+// The same run each time, whatever the addresses of this process.
+TEST_P(BusSubchannelTest, WithoutADeviceGoBackInOrderWhenTheConnectionIsLost) {
+  Start();
+  for (const uint32_t relid : {14, 11, 17, 12, 18, 13, 16, 15}) {
+    Offer(relid, kDisk1, static_cast<uint16_t>(relid));
+  }
+  Run();
+  transport().LoseConnection(absl::DataLossError("message type is 99"));
+  Run();
+  EXPECT_THAT(transport().log(),
+              ElementsAre("connect", "release 11", "release 12", "release 13", "release 14",
+                          "release 15", "release 16", "release 17", "release 18"));
+}
+
 TEST_P(BusSubchannelTest, EarlyOnesAreLimited) {
   Make({.early_subchannels_max = 1});
   Start();

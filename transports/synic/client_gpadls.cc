@@ -1,5 +1,7 @@
 #include "transports/synic/client_gpadls.h"
 
+#include <iterator>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "framework/base/status.h"
@@ -9,6 +11,12 @@ namespace {
 
 std::string Name(uint32_t relid, uint32_t handle) {
   return absl::StrFormat("channel %u GPADL 0x%x", relid, handle);
+}
+
+// std::erase_if shows g++ 12's entries as constant.
+template <typename Map, typename Predicate>
+void EraseIf(Map& map, Predicate erases) {
+  for (auto at = map.begin(); at != map.end();) at = erases(*at) ? map.erase(at) : std::next(at);
 }
 
 }  // namespace
@@ -106,7 +114,7 @@ void ClientGpadls::OnTorndown(const GpadlTorndownMessage& message) {
 }
 
 void ClientGpadls::OnRescind(uint32_t relid) {
-  absl::erase_if(gpadls_, [&](auto& entry) {
+  EraseIf(gpadls_, [&](auto& entry) {
     Gpadl& gpadl = entry.second;
     if (gpadl.relid != relid) return false;
     switch (gpadl.state) {
@@ -129,7 +137,7 @@ void ClientGpadls::OnRescind(uint32_t relid) {
 }
 
 void ClientGpadls::OnConnectionEnd(const absl::Status& reason, bool pages_returned) {
-  absl::erase_if(gpadls_, [&](auto& entry) {
+  EraseIf(gpadls_, [&](auto& entry) {
     Gpadl& gpadl = entry.second;
     switch (gpadl.state) {
       case State::kCreating:

@@ -15,9 +15,9 @@
 #define VMBUSKIT_TRANSPORTS_SYNIC_CLIENT_GPADLS_H_
 
 #include <cstdint>
+#include <map>
 #include <span>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "transports/protocol/gpadl_messages.h"
@@ -83,7 +83,8 @@ class ClientGpadls {
   ClientLink& link_;
   const uint32_t count_max_;
   uint32_t next_handle_;
-  absl::flat_hash_map<uint32_t, Gpadl> gpadls_;
+  // Ordered: what ends together ends in the same order in every run.
+  std::map<uint32_t, Gpadl> gpadls_;
 };
 
 }  // namespace vmbuskit

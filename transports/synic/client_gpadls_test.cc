@@ -132,6 +132,24 @@ TEST_F(ClientGpadlTest, RescindBetweenHeaderAndBodyWakesTheWaiter) {
   EXPECT_FALSE(host_.twice_finished);
 }
 
+// The same run each time: seed 35 of the campaign ended its operations in another order in every process.
+TEST_F(ClientGpadlTest, ARescindEndsWaitersInTheOrderOfTheirHandles) {
+  std::vector<OperationId> expected;
+  for (OperationId operation = 100; operation < 120; ++operation) {
+    Create(operation, 1);
+    expected.push_back(operation);
+  }
+  const RescindMessage rescind = {.relid = 5};
+  host_.client.OnMessage(std::as_bytes(std::span(&rescind, 1)));
+  std::vector<OperationId> ended;
+  while (const std::optional<ClientAction> action = host_.client.TakeAction()) {
+    if (const auto* finished = std::get_if<FinishedAction>(&*action)) {
+      ended.push_back(finished->operation);
+    }
+  }
+  EXPECT_EQ(ended, expected);
+}
+
 TEST_F(ClientGpadlTest, RescindEndsATearDown) {
   const uint32_t handle = host_.MakeGpadl(5);
   ASSERT_TRUE(host_.client.TearDownGpadl(8, handle).ok());
