@@ -24,12 +24,13 @@ Machine::Machine(const FaultPlan& plan, uint64_t seed, std::ostream* trace)
       host_executor_(sim_.NewExecutor(1000)),
       outbox_(host_executor_, faults_) {
   for (uint32_t vp = 0; vp < plan.vp_count; ++vp) cpus_.push_back(&sim_.NewExecutor(vp));
-  auto memory = MemfdMemory::Create({.page_count = kPages});
+  const absl::StatusOr<ReusedMemory*> memory = ScenarioMemory();
   if (!memory.ok()) {
     faults_.Report(memory.status());
     return;
   }
-  memory_ = *std::move(memory);
+  memory_ = *memory;
+  memory_->Renew();
   EmbeddedHost::Options options;
   options.outbox = &outbox_;
   options.partition.monitor_period = std::chrono::milliseconds(5);
@@ -54,8 +55,7 @@ void Machine::TearDown() {
 
 void Machine::Boot(std::span<const DeviceClass* const> classes) {
   guest_ = std::make_unique<Guest>();
-  guest_->pages =
-      std::make_unique<FirstFitPageAllocator>(*memory_, kFirstPage, kPages - kFirstPage);
+  guest_->pages = std::make_unique<SlotPageAllocator>(*memory_, kScenarioFirstPage);
   SynicTransport::Options options;
   options.monitor_pages = faults_.plan().monitor_pages;
   options.crash_pause = Callback::To<&Machine::PauseInCrash>(this);

@@ -19,12 +19,13 @@
 #include "absl/status/status.h"
 #include "framework/bus/bus.h"
 #include "framework/task/run_task.h"
-#include "platform/linux/memfd_memory.h"
-#include "platform/page_allocator.h"
+#include "platform/sim/reused_memory.h"
 #include "platform/sim/scheduler.h"
+#include "platform/sim/slot_page_allocator.h"
 #include "tests/scenario/fault_source.h"
 #include "tests/scenario/faulty_outbox.h"
 #include "tests/scenario/faulty_partition.h"
+#include "tests/scenario/scenario_memory.h"
 #include "transports/embedded_host/embedded_host.h"
 #include "transports/synic/synic_transport.h"
 
@@ -54,7 +55,7 @@ class Machine {
   SimScheduler& sim() { return sim_; }
   SimExecutor& cpu(uint32_t vp) { return *cpus_[vp]; }
   uint32_t vp_count() const { return static_cast<uint32_t>(cpus_.size()); }
-  MemfdMemory& memory() { return *memory_; }
+  ReusedMemory& memory() { return *memory_; }
 
   // Reports, and gives an error, when the task does not end within an hour.
   template <typename T>
@@ -86,7 +87,7 @@ class Machine {
 
  private:
   struct Guest {
-    std::unique_ptr<FirstFitPageAllocator> pages;
+    std::unique_ptr<SlotPageAllocator> pages;
     std::unique_ptr<SynicTransport> transport;
     std::unique_ptr<Bus> bus;
   };
@@ -100,7 +101,7 @@ class Machine {
   FaultSource faults_;
   SimExecutor& host_executor_;
   std::vector<SimExecutor*> cpus_;
-  std::unique_ptr<MemfdMemory> memory_;
+  ReusedMemory* memory_ = nullptr;  // the process's
   FaultyOutbox outbox_;
   std::unique_ptr<EmbeddedHost> host_;
   std::unique_ptr<FaultyPartition> partition_;
