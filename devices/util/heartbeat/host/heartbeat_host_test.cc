@@ -150,6 +150,19 @@ TEST_F(HeartbeatHostTest, ARenegotiationStartsOverAndDropsWhatIsStale) {
   EXPECT_EQ(Text("guest"), "ok");
 }
 
+// Found by ic_service_fuzz too: the second answer of a guest that obeys ended the service.
+TEST_F(HeartbeatHostTest, ARenegotiationBeforeTheFirstAnswerIsAnsweredTwice) {
+  {
+    SimTurn turn = pair_.sim().Enter(static_cast<SimExecutor&>(pair_.host_executor()));
+    static_cast<ic::IcVsp&>(*vsp_).Renegotiate();
+  }
+  ASSERT_TRUE(pair_.Run());
+  EXPECT_EQ(negotiations_, 2);
+  EXPECT_EQ(Text("state"), "ready");
+  EXPECT_EQ(Text("stale"), "1");
+  EXPECT_EQ(Text("guest"), "ok");
+}
+
 TEST_F(HeartbeatHostTest, WrongFlagsEndTheService) {
   answer_flags_ = ic::kRequestFlags;
   ASSERT_TRUE(pair_.RunFor(10s));
