@@ -37,6 +37,28 @@ std::vector<std::byte> AnyMessage(FuzzedDataProvider& input) {
   return bytes;
 }
 
+// A host's whole negotiation, any lists: the guest agrees to what both have, and to nothing else.
+void Negotiate(FuzzedDataProvider& input) {
+  std::vector<Version> lists[4];
+  for (std::vector<Version>& list : lists) {
+    list.resize(1 + input.ConsumeIntegralInRange<size_t>(0, 5));
+    for (Version& version : list) version.major = input.ConsumeIntegralInRange<uint16_t>(0, 7);
+  }
+  const VersionLists offered = {lists[0], lists[1]};
+  const VersionLists wanted = {lists[2], lists[3]};
+  std::vector<std::byte> buffer(128);
+  const size_t bytes = BuildNegotiation(offered, buffer);
+  absl::StatusOr<Message> message = ParseMessage(std::span(buffer).first(bytes));
+  Require(message.ok() && message->header.flags == kRequestFlags);
+  const std::optional<Agreed> agreed = AnswerNegotiation(*message, wanted);
+  const auto common = [](std::span<const Version> a, std::span<const Version> b) {
+    return std::ranges::find_first_of(a, b) != a.end();
+  };
+  Require(agreed.has_value() ==
+          (common(wanted.framework, offered.framework) && common(wanted.message, offered.message)));
+  if (agreed) Require(agreed->ToString().starts_with("framework "));
+}
+
 }  // namespace
 }  // namespace vmbuskit::ic
 
@@ -44,6 +66,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace vmbuskit::ic;
   using vmbuskit::Require;
   FuzzedDataProvider input(data, size);
+  if (input.ConsumeIntegralInRange<int>(0, 3) == 0) {
+    Negotiate(input);
+    return 0;
+  }
   std::vector<std::byte> bytes = AnyMessage(input);
   absl::StatusOr<Message> message = ParseMessage(bytes);
   if (!message.ok()) return 0;
