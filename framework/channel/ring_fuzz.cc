@@ -1,5 +1,5 @@
-// A peer that writes anything into its half of a ring, against the reader of each end and the writer; and a writer and a
-// reader that are honest to each other, between which nothing may be lost, changed or signalled too late.
+// A peer that writes anything into its half of a ring, against the reader of each end and the writer; and a writer and
+// a reader that are honest to each other, between which nothing may be lost, changed or signalled too late.
 #include <cstring>
 #include <deque>
 
@@ -135,7 +135,7 @@ void FuzzWriter(FuzzedDataProvider& input, TestRing& ring) {
   }
 }
 
-// Both ends of one ring, each waiting only for the other's signals: neither may wait while the other has what it waits for.
+// Both ends of one ring, each waiting only for the other's signals: neither may wait while the other has what it needs.
 class HonestEnds {
  public:
   HonestEnds(FuzzedDataProvider& input, TestRing& ring)

@@ -1,5 +1,5 @@
-// How a thread's code reacts: a tree of the questions it asks and of what it does with each answer, found by running the
-// real code and kept, so that it runs once for each different situation, not once for each interleaving.
+// How a thread's code reacts: a tree of the questions it asks and of what it does with each answer, found by running
+// the real code and kept, so that it runs once for each different situation, not once for each interleaving.
 //
 //   Reactions reactions(subject);
 //   Reaction start = reactions.Start(thread);                       // start.node asks reactions.step(start.node)

@@ -1,6 +1,6 @@
 // The model check of the ring's signalling on the real RingWriter and RingReader: no interleaving of a producer and a
-// consumer that sleep, on a processor that reorders what C++ allows it to reorder, loses a wake-up or a packet. Then the
-// same with one thing in the real source changed (mutants.bzl): each must be found.
+// consumer that sleep, on a processor that reorders what C++ allows it to reorder, loses a wake-up or a packet. Then
+// the same with one thing in the real source changed (mutants.bzl): each must be found.
 #include <cstdio>
 #include <iostream>
 #include <map>

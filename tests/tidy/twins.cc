@@ -63,6 +63,16 @@ bool Covers(const Tree& tree, const Covered& entry) {
   return files.contains(entry.path) || files.contains(std::string(kProcessTesting));
 }
 
+// Whether a .bzl file of its folder names the file.
+bool MacroNames(const Tree& tree, const std::string& path) {
+  const std::string folder = FolderOf(path);
+  const std::string name = absl::StrCat("\"", path.substr(folder.size() + 1), "\"");
+  return std::any_of(tree.texts.begin(), tree.texts.end(), [&](const auto& entry) {
+    return entry.first.ends_with(".bzl") && FolderOf(entry.first) == folder &&
+           entry.second.find(name) != std::string::npos;
+  });
+}
+
 }  // namespace
 
 Findings CheckTwins(const Tree& tree, std::span<const Covered> covered) {
@@ -95,8 +105,8 @@ Findings CheckTwins(const Tree& tree, std::span<const Covered> covered) {
 Findings CheckEveryFileIsBuilt(const Tree& tree) {
   Findings findings;
   for (const auto& [path, file] : tree.sources) {
-    if (tree.rule_of.contains(path)) continue;
-    findings.push_back({path, 0, "built", "no BUILD rule of its folder names it"});
+    if (tree.rule_of.contains(path) || MacroNames(tree, path)) continue;
+    findings.push_back({path, 0, "built", "no BUILD rule and no macro of its folder names it"});
   }
   return findings;
 }

@@ -87,9 +87,10 @@ TEST(EveryFileIsBuiltTest, FindsWhatNoRuleNames) {
   EXPECT_EQ(CheckEveryFileIsBuilt(tree).size(), 2u);
   tree.AddText("a/BUILD", "cc_library(\n    name = \"x\",\n    srcs = [\"x.cc\"],\n)\n");
   EXPECT_EQ(CheckEveryFileIsBuilt(tree).size(), 1u);
-  tree.AddText("a/BUILD2", "");
-  tree.AddText("a/b/BUILD", "cc_test(\n    name = \"y\",\n    srcs = [\"y_test.cc\"],\n)\n");
+  tree.AddText("a/b/y.bzl", "cc_test(srcs = [\"y_test.cc\"])\n");
   EXPECT_EQ(CheckEveryFileIsBuilt(tree).size(), 1u);
+  tree.AddText("a/y.bzl", "cc_test(srcs = [\"y_test.cc\"])\n");
+  EXPECT_THAT(CheckEveryFileIsBuilt(tree), IsEmpty());
 }
 
 }  // namespace

@@ -32,8 +32,9 @@ absl::Status SynicTransport::CrashUnload() {
   SynicMessage message;
   for (uint32_t poll = 0; poll < options_.crash_polls_max; ++poll) {
     // A host that is short of buffers takes the message at a later look (section 3.6 of protocol 01).
-    while (!posts.empty() && poster_.PostAtOnce(posts.front().connection_id, posts.front().message) ==
-                                 HypercallStatus::kSuccess) {
+    while (!posts.empty() &&
+           poster_.PostAtOnce(posts.front().connection_id, posts.front().message) ==
+               HypercallStatus::kSuccess) {
       posts.pop_front();
     }
     // The answer lands where the contact asked, or on VP 0, by host version. Everything else is
