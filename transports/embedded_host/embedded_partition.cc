@@ -35,7 +35,8 @@ EmbeddedPartition::EmbeddedPartition(GuestMemory& memory, Executor& host_executo
       inbox_(options.inbox_messages_max),
       inbox_wake_(host_executor, Callback::To<&EmbeddedPartition::OnInbox>(this)),
       hypercalls_({memory, gates_, vps_, registers_, ports_, inbox_, inbox_wake_}, options_),
-      monitor_pages_(memory, host_executor, options.monitor_period),
+      monitor_pages_(memory, host_executor,
+                     {.busy = options.monitor_period, .idle = options.monitor_idle_period}),
       throttle_(options.throttle) {
   for (uint32_t vp = 0; vp < vp_executors.size(); ++vp) {
     vps_.push_back(std::make_unique<VirtualProcessor>(

@@ -40,18 +40,32 @@ void MonitorPages::Connect(uint8_t monitor_id, Event* target) {
 }
 
 void MonitorPages::StartOrStopPolling() {
-  if (mapped() && connected_ > 0) {
-    poller_.Start();
-  } else {
-    poller_.Stop();
-  }
+  idle_.Stop();
+  busy_.Stop();
+  empty_scans_ = 0;
+  if (mapped() && connected_ > 0) busy_.Start();
 }
 
 void MonitorPages::Poll() {
   if (child_to_parent_ == nullptr) return;
+  ++scans_;
+  if (Scan()) {
+    empty_scans_ = 0;
+    if (connected_ == 0) return;
+    idle_.Stop();
+    busy_.Start();
+  } else if (++empty_scans_ == kBusyScansMax && connected_ > 0) {
+    busy_.Stop();
+    idle_.Start();
+  }
+}
+
+bool MonitorPages::Scan() {
+  bool any = false;
   for (uint32_t group = 0; group < kMonitorGroups; ++group) {
     std::atomic_ref<uint32_t> pending(child_to_parent_->trigger_group[group].pending);
     if (pending.load(std::memory_order_relaxed) == 0) continue;
+    any = true;
     uint32_t bits = pending.exchange(0);
     for (; bits != 0; bits &= bits - 1) {
       Event* const target = targets_[group * kMonitorsPerGroup + std::countr_zero(bits)];
@@ -59,6 +73,7 @@ void MonitorPages::Poll() {
       if (target != nullptr) target->Signal();
     }
   }
+  return any;
 }
 
 template <typename Archive>

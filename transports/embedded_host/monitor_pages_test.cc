@@ -38,7 +38,10 @@ class MonitorPagesTest : public ::testing::Test {
   SimExecutor& host_ = sim_.NewExecutor(0);
   Target first_{host_};
   Target last_{host_};
-  MonitorPages monitors_{*memory_, host_, std::chrono::microseconds(100)};
+  MonitorPages monitors_{
+      *memory_,
+      host_,
+      {.busy = std::chrono::microseconds(100), .idle = std::chrono::milliseconds(1)}};
 };
 
 TEST_F(MonitorPagesTest, EveryPendingBitSignalsOnceAndIsCleared) {
@@ -63,6 +66,39 @@ TEST_F(MonitorPagesTest, IsPolledEvery100Microseconds) {
     ASSERT_TRUE(sim_.RunFor(std::chrono::microseconds(100)).ok());
     EXPECT_EQ(first_.signals, i);
   }
+}
+
+TEST_F(MonitorPagesTest, IsPolledSeldomWhileTheGuestSetsNothing) {
+  monitors_.Connect(7, &first_.event);
+  ASSERT_TRUE(monitors_.Map(kParentToChild, kChildToParent).ok());
+  ASSERT_TRUE(sim_.RunFor(std::chrono::milliseconds(10)).ok());
+  const uint64_t before = monitors_.scans();
+  ASSERT_TRUE(sim_.RunFor(std::chrono::seconds(1)).ok());
+  EXPECT_EQ(monitors_.scans() - before, 1000u);
+}
+
+TEST_F(MonitorPagesTest, OneBitMakesItPollOftenAgain) {
+  monitors_.Connect(7, &first_.event);
+  ASSERT_TRUE(monitors_.Map(kParentToChild, kChildToParent).ok());
+  ASSERT_TRUE(sim_.RunFor(std::chrono::seconds(1)).ok());
+  Set(7);
+  ASSERT_TRUE(sim_.RunFor(std::chrono::milliseconds(1)).ok());
+  EXPECT_EQ(first_.signals, 1);
+  for (int i = 2; i <= 5; ++i) {
+    Set(7);
+    ASSERT_TRUE(sim_.RunFor(std::chrono::microseconds(100)).ok());
+    EXPECT_EQ(first_.signals, i);
+  }
+}
+
+TEST_F(MonitorPagesTest, ANewTargetIsPolledForOftenAtFirst) {
+  monitors_.Connect(7, &first_.event);
+  ASSERT_TRUE(monitors_.Map(kParentToChild, kChildToParent).ok());
+  ASSERT_TRUE(sim_.RunFor(std::chrono::seconds(1)).ok());
+  monitors_.Connect(8, &last_.event);
+  Set(8);
+  ASSERT_TRUE(sim_.RunFor(std::chrono::microseconds(100)).ok());
+  EXPECT_EQ(last_.signals, 1);
 }
 
 TEST_F(MonitorPagesTest, BitsWithoutATargetAreCountedAndCleared) {

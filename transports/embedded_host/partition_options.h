@@ -69,7 +69,9 @@ struct PartitionOptions {
   MaskedMessages masked_messages = MaskedMessages::kKeep;
   MaskedEvents masked_events = MaskedEvents::kLose;
   PeriodicReading periodic = PeriodicReading::kFromDelivery;
+  // How often the monitor pages are looked at while the guest sets bits, and when it sets none.
   Duration monitor_period = std::chrono::microseconds(100);
+  Duration monitor_idle_period = std::chrono::milliseconds(1);
   ThrottleOptions throttle = {};
 };
 
