@@ -59,7 +59,7 @@ absl::Status ClientChannels::Admit(const OfferChannelMessage& offer) const {
   // A rescinded channel that still waits for its release does not stand in the way of the same
   // device's return.
   bool has_primary = false;
-  for (const std::unique_ptr<Entry>& entry : entries_) {
+  for (const std::unique_ptr<Entry>& entry : entries()) {
     if (entry == nullptr || entry->rescinded) continue;
     const Offer& held = entry->offer;
     if (held.class_id != offer.class_id || held.instance_id != offer.instance_id) continue;
@@ -91,6 +91,7 @@ void ClientChannels::OnOffer(const CheckedMessage& message) {
   entry->offer = ToOffer(*parsed);
   link_.actions.Add(OfferAction{entry->offer});
   entries_[parsed->relid] = std::move(entry);
+  entries_end_ = std::max(entries_end_, parsed->relid + 1);
   ++count_;
 }
 
@@ -282,7 +283,7 @@ void ClientChannels::ReleaseIfDone(uint32_t relid) {
 }
 
 bool ClientChannels::GiveUp(OperationId operation) {
-  for (const std::unique_ptr<Entry>& entry : entries_) {
+  for (const std::unique_ptr<Entry>& entry : entries()) {
     if (entry == nullptr) continue;
     if (entry->open == operation) {
       entry->open = kNoOperation;
@@ -306,12 +307,13 @@ bool ClientChannels::UsesRing(uint32_t relid, uint32_t handle) const {
 }
 
 void ClientChannels::OnConnectionEnd(const absl::Status& reason) {
-  for (std::unique_ptr<Entry>& entry : entries_) {
+  for (std::unique_ptr<Entry>& entry : entries()) {
     if (entry == nullptr) continue;
     link_.actions.Finish(entry->open, reason);
     link_.actions.Finish(entry->modify, reason);
     entry.reset();
   }
+  entries_end_ = 0;
   count_ = 0;
 }
 

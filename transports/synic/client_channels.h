@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -101,11 +102,18 @@ class ClientChannels {
   void PostModify(const Entry& entry);
   // Nobody waits for the answer any more.
   static void LeaveModify(Entry& entry);
+  // Those that may hold something: hosts number channels from 1 on, and every offer looks at all of
+  // them.
+  std::span<std::unique_ptr<Entry>> entries() { return std::span(entries_).first(entries_end_); }
+  std::span<const std::unique_ptr<Entry>> entries() const {
+    return std::span(entries_).first(entries_end_);
+  }
 
   ClientLink& link_;
   ClientGpadls& gpadls_;
   const bool isolated_;
   std::array<std::unique_ptr<Entry>, kRelidMax + 1> entries_;
+  uint32_t entries_end_ = 0;  // above the highest relid of this connection
   uint32_t count_ = 0;
 };
 
