@@ -1,171 +1,293 @@
-// A guest that posts anything, and devices that answer what was asked of them, or something else, at any time:
-// the server's books balance, its limits hold, and after a reset nothing is left.
+// A guest that posts anything, and devices that answer what was asked of them, or something else, at any time: the
+// server's books balance, its limits hold, nothing is asked of a device twice or of one that is gone, every page given
+// to a device is the guest's, and after a reset nothing is left.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "framework/base/fuzzing.h"
-#include "transports/embedded_host/server_testing.h"
+#include "framework/observe/inspect.h"
+#include "transports/embedded_host/server.h"
+#include "transports/embedded_host/server_fuzz_devices.h"
+#include "transports/protocol/gpadl_messages.h"
+#include "transports/protocol/message_mutator.h"
+#include "transports/protocol/message_script.h"
 
 namespace vmbuskit {
 namespace {
 
+constexpr int kRecordsMax = 128;
+constexpr uint64_t kGuestPages = 1 << 16;
+constexpr Guid kClass = Guid::Parse("11111111-2222-3333-4444-555555555555");
+
+enum Operation : uint8_t {
+  kConnect = kFuzzOperationMin,
+  kWholeGpadl,
+  kOpen,
+  kPostOn,
+  kDeviceAnswers,
+  kAllAnswer,
+  kOffer,
+  kRevoke,
+  kManners,
+  kReset,
+  kInspect,
+};
+
+using enum FuzzField;
+constexpr FuzzField kConnectFields[] = {kVersion, kFeatures};
+constexpr FuzzField kGpadlFields[] = {kRelid, kHandle, kByte, kSmall};
+constexpr FuzzField kOpenFields[] = {kRelid, kHandle, kSmall, kSmall};
+constexpr FuzzField kPostOnFields[] = {kSmall, kDword, kDword, kTail};
+constexpr FuzzField kAnswerFields[] = {kSmall, kSmall, kRelid, kHandle};
+constexpr FuzzField kOfferFields[] = {kSmall, kSmall, kSmall, kWord};
+constexpr FuzzField kRevokeFields[] = {kRelid};
+constexpr FuzzField kMannersFields[] = {kSmall};
+constexpr FuzzLayout kOperations[] = {{kConnect, kConnectFields},
+                                      {kWholeGpadl, kGpadlFields},
+                                      {kOpen, kOpenFields},
+                                      {kPostOn, kPostOnFields},
+                                      {kDeviceAnswers, kAnswerFields},
+                                      {kAllAnswer, {}},
+                                      {kOffer, kOfferFields},
+                                      {kRevoke, kRevokeFields},
+                                      {kManners, kMannersFields},
+                                      {kReset, {}},
+                                      {kInspect, {}}};
+
+ServerOptions OptionsOf(const MessageScript& script) {
+  const auto version = [](uint8_t index) {
+    return kVersionsNewestFirst[index % kVersionsNewestFirst.size()];
+  };
+  const bool own_pages = script.Flag(0, 0);
+  return {.max_version = script.Flag(0, 1) ? version(script.Option(1)) : kVersion6_0,
+          .min_version = script.Flag(0, 2) ? version(script.Option(2)) : kVersion2_4,
+          .features = script.Flag(0, 3) ? script.Option(3) : kServerFeatures,
+          .vp_count = 4,
+          .guest_page_count = kGuestPages,
+          .server_parent_to_child = own_pages ? 0x20000u : 0,
+          .server_child_to_parent = own_pages ? 0x21000u : 0,
+          .gpadl_limit_bytes = 100 * 4096,
+          .gpadl_count_max = 12,
+          .gpadl_in_progress_pages_max = 64,
+          .error_count_max = script.Flag(0, 4) ? 0u : 4u,
+          .offer_shuffle_seed = script.Flag(0, 5) ? 7u : 0u};
+}
+
 class Fuzz {
  public:
-  explicit Fuzz(FuzzedDataProvider& input) : input_(input) {}
+  explicit Fuzz(MessageScript& script) : script_(script), server_(OptionsOf(script), devices_) {
+    devices_.Attach(server_);
+  }
 
   void Run() {
     // Mostly a connection with three channels is where it begins.
-    for (uint8_t i = 0; i < 3; ++i) world_.Offer(i);
-    if (Below(8) != 0) {
-      world_.Connect(kVersionsNewestFirst[Below(kVersionsNewestFirst.size())], Below(256));
-    }
-    for (int step = 0; step < 200 && input_.remaining_bytes() > 0; ++step) {
-      world_.actions.automatic = Below(4) != 0;
-      world_.actions.accept = Below(8) != 0;
-      const uint32_t dice = Below(16);
-      dice < 11 ? GuestActs(dice) : dice < 14 ? DeviceAnswers() : DevicesChange();
-      world_.Take();
+    for (uint8_t i = 0; i < 3; ++i) Offer(i, 0, i == 0, 0);
+    if (!script_.Flag(0, 6)) Connect(kVersion6_0, script_.Option(4));
+    for (int i = 0; i < kRecordsMax; ++i) {
+      const std::optional<ScriptRecord> record = script_.Next();
+      if (!record.has_value()) break;
+      if (record->IsMessage()) {
+        server_.HandleMessage(record->Message(server_.negotiated()).bytes(), kMessageConnection);
+      } else {
+        ScriptArguments arguments(record->bytes);
+        Act(record->kind, arguments);
+      }
       CheckBooks();
     }
-    world_.actions.automatic = true;
-    world_.server.Reset();
-    for (int round = 0; round < 4; ++round) AnswerEverything();
-    Require(world_.server.state() == VmbusServer::State::kDisconnected);
-    Require(world_.server.gpadls().count() == 0 && world_.server.gpadls().charged_bytes() == 0);
+    devices_.SetManners(/*automatic=*/true, /*accept=*/true);
+    server_.Reset();
+    for (int round = 0; round < 4; ++round) devices_.AnswerEverything();
+    CheckBooks();
+    Require(server_.state() == VmbusServer::State::kDisconnected);
+    Require(server_.gpadls().count() == 0 && server_.gpadls().charged_bytes() == 0);
+    Require(devices_.IsIdle());
   }
 
  private:
-  uint32_t Below(uint32_t bound) { return input_.ConsumeIntegralInRange<uint32_t>(0, bound - 1); }
-  // Mostly one of a few, so that messages meet.
-  uint32_t Relid() { return Below(32) == 0 ? input_.ConsumeIntegral<uint32_t>() : Below(6); }
-  uint32_t Handle() { return Below(32) == 0 ? input_.ConsumeIntegral<uint32_t>() : 1 + Below(6); }
-
-  void GuestActs(uint32_t dice) {
-    switch (dice) {
-      case 0:
-        return Contact();
-      case 1:
-        return world_.Post(RequestOffersMessage{});
-      case 2:
-        return world_.Gpadl(Relid(), 1 + Below(6), 1 + Below(60));
-      case 3: {
-        const uint32_t handle = 1 + Below(6);
-        return Below(2) == 0 ? world_.GpadlHeader(Relid(), handle) : world_.GpadlBody(handle);
+  void Act(uint8_t kind, ScriptArguments& arguments) {
+    switch (kind) {
+      case kConnect: {
+        const auto version = arguments.Take<uint32_t>();
+        return Connect(version, arguments.Take<uint32_t>());
       }
-      case 4:
-        return world_.TearDown(Relid(), Handle());
-      case 5:
-        return world_.Open(Relid(), Handle(), Below(6));
-      case 6:
-        return Below(2) == 0 ? world_.OpenReserved(Relid(), Handle())
-                             : world_.CloseReserved(Relid());
-      case 7:
-        return world_.Close(Relid());
-      case 8:
-        return Below(2) == 0 ? world_.Release(Relid()) : world_.Modify(Relid(), Below(6));
-      case 9:
-        return ConnectionMessage();
-      default:
-        return AnyMessage();
+      case kWholeGpadl:
+        return WholeGpadl(arguments);
+      case kOpen:
+        return Open(arguments);
+      case kPostOn: {
+        const auto connection = arguments.Take<uint8_t>();
+        return server_.HandleMessage(std::as_bytes(arguments.rest()), connection);
+      }
+      case kDeviceAnswers:
+        return DeviceAnswers(arguments);
+      case kAllAnswer:
+        return devices_.AnswerEverything();
+      case kOffer: {
+        const auto instance = arguments.Take<uint8_t>();
+        const auto index = arguments.Take<uint8_t>();
+        const auto monitored = arguments.Take<uint8_t>();
+        return Offer(instance % 4, index % 3, (monitored & 1) != 0, arguments.Take<uint16_t>());
+      }
+      case kRevoke:
+        return Revoke(ChannelId{arguments.Take<uint32_t>()});
+      case kManners: {
+        const auto manners = arguments.Take<uint8_t>();
+        return devices_.SetManners((manners & 1) == 0, (manners & 2) == 0);
+      }
+      case kReset:
+        return server_.Reset();
+      case kInspect:
+        return Inspect();
     }
   }
-  void Contact() {
-    if (world_.server.state() == VmbusServer::State::kConnected && Below(4) != 0) return;
-    vmbuskit::Contact contact{.version = kVersionsNewestFirst[Below(kVersionsNewestFirst.size())],
-                              .target_vp = Below(5),
-                              .features = Below(256)};
-    if (Below(2) != 0) contact.parent_to_child = contact.child_to_parent = 0x3000;
-    world_.PostContact(contact);
+  // Once: it takes longer than all the rest.
+  void Inspect() {
+    if (std::exchange(inspected_, true)) return;
+    InspectNode node;
+    server_.Inspect(node);
+    Require(node.Find("gpadls") != nullptr);
   }
-  void ConnectionMessage() {
-    switch (Below(4)) {
-      case 0:
-        return world_.Post(UnloadMessage{});
-      case 1:
-        return world_.Post(PauseMessage{});
-      case 2:
-        return world_.Post(ResumeMessage{});
-      default:
-        world_.Post(ModifyConnectionMessage{.parent_to_child = Below(3) * 4096,
-                                            .child_to_parent = Below(3) * 4096});
-    }
+  template <typename T>
+  void Post(const T& message) {
+    server_.HandleMessage(Emit(message, server_.negotiated()).bytes(), kMessageConnectionLegacy);
   }
-  // A type of the table, numbers that may exist, and then whatever comes.
-  void AnyMessage() {
-    const uint32_t words[] = {Below(kMessageTypeCount + 2), 0, Relid(), Handle()};
+  void Connect(uint32_t version, uint32_t features) {
+    const Contact contact{.version = version,
+                          .features = features,
+                          .parent_to_child = 0x11000,
+                          .child_to_parent = 0x12000};
+    server_.HandleMessage(EmitContact(contact).bytes(), ContactConnectionId(version));
+    Post(RequestOffersMessage{});
+  }
+  void WholeGpadl(ScriptArguments& arguments) {
+    const auto relid = arguments.Take<uint32_t>();
+    const auto handle = arguments.Take<uint32_t>();
+    const uint32_t pages = 1 + arguments.Take<uint8_t>() % 64;
+    const auto spare = arguments.Take<uint8_t>();
+    const GpadlRange ranges[] = {GpadlRange::Pages(0x100, pages),
+                                 {.byte_count = 5000, .byte_offset = 4000, .first_pfn = 0x300}};
+    auto messages =
+        GpadlMessages::Create(relid, handle, std::span(ranges).first(spare == 7 ? 2 : 1));
     MessageBuffer message;
-    message.Append(std::as_bytes(std::span(words)));
-    const auto rest = input_.ConsumeBytes<std::byte>(Below(225));
-    message.Append(rest);
-    world_.PostBytes(message.bytes().first(message.size() - Below(17)), Below(6));
+    // The rest may come later, or never.
+    const int count = spare == 6 ? 1 : 8;
+    for (int i = 0; messages.ok() && i < count && messages->Next(message); ++i) {
+      server_.HandleMessage(message.bytes(), kMessageConnection);
+    }
   }
 
-  void DeviceAnswers() {
-    const ChannelId id{1 + Below(8)};
-    const uint32_t handle = Handle();
-    const bool ok = world_.actions.accept;
-    switch (Below(7)) {
-      case 0:
-        return world_.server.OnConnectionSetUp(ok);
-      case 1:
-        return world_.server.OnOpenCompleted(id, ok);
-      case 2:
-        return world_.server.OnCloseCompleted(id);
-      case 3:
-        return world_.server.OnGpadlCreated(id, handle, ok);
-      case 4:
-        return world_.server.OnGpadlReleased(id, handle);
-      case 5:
-        return world_.server.OnRetargeted(id, ok);
-      default:
-        return AnswerEverything();
-    }
-  }
-  void AnswerEverything() {
-    VmbusServer& server = world_.server;
-    server.OnConnectionSetUp(true);
-    std::vector<ChannelId> ids;
-    for (const auto& [id, channel] : server.channels().all()) ids.push_back(id);
-    for (ChannelId id : ids) {
-      server.OnOpenCompleted(id, true);
-      server.OnCloseCompleted(id);
-      server.OnRetargeted(id, true);
-      for (uint32_t handle : server.gpadls().HandlesOf(id)) {
-        server.OnGpadlCreated(id, handle, true);
-        server.OnGpadlReleased(id, handle);
+  // As a driver does it, on a ring of its own; or on one that is there.
+  void Open(ScriptArguments& arguments) {
+    const auto relid = arguments.Take<uint32_t>();
+    const auto handle = arguments.Take<uint32_t>();
+    const auto manner = arguments.Take<uint8_t>();
+    if ((manner & 1) == 0) {
+      const GpadlRange ring = GpadlRange::Pages(0x200, 8);
+      auto messages = GpadlMessages::Create(relid, handle, {&ring, 1});
+      MessageBuffer message;
+      if (messages.ok() && messages->Next(message)) {
+        server_.HandleMessage(message.bytes(), kMessageConnection);
       }
     }
+    const uint32_t vp = arguments.Take<uint8_t>();
+    if ((manner & 2) != 0) {
+      return Post(OpenReservedChannelMessage{
+          .relid = relid, .target_vp = vp, .ring_gpadl = handle, .downstream_page = 4});
+    }
+    Post(OpenChannelMessage{.relid = relid,
+                            .open_id = relid,
+                            .ring_gpadl = handle,
+                            .target_vp = vp == 7 ? kNoTargetVp : vp,
+                            .downstream_page = 4,
+                            .connection_id = (manner & 4) == 0 ? 0x2000 + relid : 0x2000,
+                            .event_flag = static_cast<uint16_t>(relid)});
   }
-  void DevicesChange() {
-    const auto instance = static_cast<uint8_t>(Below(3));
-    if (Below(3) == 0) return (void)world_.server.Revoke(ChannelId{1 + Below(8)});
-    (void)world_.TryOffer(instance, static_cast<uint16_t>(Below(3)), Below(2) != 0);
+
+  void DeviceAnswers(ScriptArguments& arguments) {
+    const auto kind = arguments.Take<uint8_t>();
+    const bool ok = (arguments.Take<uint8_t>() & 1) == 0;
+    const ChannelId id{arguments.Take<uint32_t>()};
+    const auto handle = arguments.Take<uint32_t>();
+    switch (kind % 6) {
+      case 0:
+        return devices_.AnswerSetUp(ok);
+      case 1:
+        return devices_.AnswerOpen(id, ok);
+      case 2:
+        return devices_.AnswerClose(id);
+      case 3:
+        return devices_.AnswerGpadl(id, handle, ok);
+      case 4:
+        return devices_.AnswerTearDown(id, handle);
+      default:
+        return devices_.AnswerRetarget(id, ok);
+    }
+  }
+  void Offer(uint8_t instance, uint16_t index, bool monitored, uint16_t flags) {
+    Guid instance_id = kClass;
+    instance_id.bytes[15] = instance;
+    const auto id = server_.Offer({.class_id = kClass,
+                                   .instance_id = instance_id,
+                                   .flags = flags,
+                                   .subchannel_index = index,
+                                   .monitored = monitored});
+    if (id.ok()) devices_.Add(*id);
+  }
+  void Revoke(ChannelId id) {
+    const std::vector<ChannelId> subchannels = server_.Subchannels(id);
+    // The devices let go before the server hears of it.
+    for (ChannelId sub : subchannels) devices_.Remove(sub);
+    devices_.Remove(id);
+    (void)server_.Revoke(id);
+    for (ChannelId sub : subchannels) Require(!server_.Revoke(sub).ok());
   }
 
   void CheckBooks() {
-    const GpadlTable& gpadls = world_.server.gpadls();
+    const GpadlTable& gpadls = server_.gpadls();
     uint64_t bytes = 0;
+    uint64_t missing = 0;
     for (const auto& [key, entry] : gpadls.all()) {
-      Require(world_.server.channels().all().contains(key.first));
+      Require(server_.channels().all().contains(key.first));
       bytes += entry.charged_bytes;
+      if (entry.assembly.has_value()) missing += entry.assembly->qwords_needed();
+      Require(GpadlStateName(entry.state) != "?");
+      const bool shown = entry.state == GpadlState::kAccepted;
+      Require((server_.FindGpadl(key.first, key.second) != nullptr) == shown);
     }
     Require(bytes == gpadls.charged_bytes() && bytes <= gpadls.limits().bytes_max);
+    Require(gpadls.charged_bytes() <= gpadls.charged_bytes_peak());
     Require(gpadls.count() <= gpadls.limits().count_max);
-    Require(gpadls.in_progress_pages() <= gpadls.limits().in_progress_pages_max);
-    Require((world_.server.negotiated().version != 0) ==
-            (world_.server.state() == VmbusServer::State::kConnected));
+    Require(missing == gpadls.in_progress_pages() &&
+            missing <= gpadls.limits().in_progress_pages_max);
+    Require((server_.negotiated().version != 0) ==
+            (server_.state() == VmbusServer::State::kConnected));
+    Require(server_.errors().last().size() <= 4);
+    Require(server_.target().vp < 4 && server_.target().sint == kVmbusSint);
+    Require(server_.counters().messages_in >= server_.counters().contacts);
+    Require(!server_.paused() || server_.state() == VmbusServer::State::kConnected);
+    for (const auto& [id, channel] : server_.channels().all()) {
+      Require(ChannelStateName(channel.state) != "?");
+      const bool known = channel.relid != 0;
+      Require(!known || channel.state != ChannelState::kClientReleased);
+      Require(channel.monitor_id == kNoMonitor || known);
+    }
   }
 
-  FuzzedDataProvider& input_;
-  World world_{{.vp_count = 4,
-                .guest_page_count = 1 << 16,
-                .gpadl_limit_bytes = 100 * 4096,
-                .gpadl_count_max = 12,
-                .gpadl_in_progress_pages_max = 64}};
+  MessageScript& script_;
+  FuzzDevices devices_;
+  VmbusServer server_;
+  bool inspected_ = false;
 };
 
 }  // namespace
 }  // namespace vmbuskit
 
+VMBUSKIT_MESSAGE_MUTATOR(.direction = vmbuskit::Direction::kGuestToHost,
+                         .operations = vmbuskit::kOperations)
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  FuzzedDataProvider input(data, size);
-  vmbuskit::Fuzz(input).Run();
+  vmbuskit::MessageScript script({data, size});
+  vmbuskit::Fuzz(script).Run();
   return 0;
 }

@@ -6,6 +6,8 @@
 #include "framework/base/fuzzing.h"
 #include "transports/protocol/contact.h"
 #include "transports/protocol/message_buffer.h"
+#include "transports/protocol/message_mutator.h"
+#include "transports/protocol/message_script.h"
 #include "transports/protocol/offer.h"
 
 namespace vmbuskit {
@@ -64,35 +66,20 @@ void CheckCodecs(const CheckedMessage& message, Negotiated negotiated, uint32_t 
   }
 }
 
-uint32_t AnyVersion(FuzzedDataProvider& input) {
-  const size_t index = input.ConsumeIntegralInRange<size_t>(0, kVersionsNewestFirst.size() + 2);
-  if (index < kVersionsNewestFirst.size()) return kVersionsNewestFirst[index];
-  return index == kVersionsNewestFirst.size() ? 0 : input.ConsumeIntegral<uint32_t>();
-}
+constexpr size_t kMessagesMax = 16;
 
-}  // namespace
-}  // namespace vmbuskit
+enum Operation : uint8_t { kNegotiated = kFuzzOperationMin };
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace vmbuskit;
-  FuzzedDataProvider input(data, size);
-  const Negotiated negotiated{.version = AnyVersion(input),
-                              .features = input.ConsumeIntegral<uint8_t>()};
-  const uint32_t proposed = AnyVersion(input);
-  const uint32_t type = input.ConsumeBool()
-                            ? input.ConsumeIntegralInRange<uint32_t>(0, kMessageTypeCount + 1)
-                            : input.ConsumeIntegral<uint32_t>();
-  size_t wanted = input.ConsumeIntegralInRange<size_t>(0, kMessageBytesMax + 8);
-  const MessageRow* row = FindMessage(type);
-  if (row != nullptr && input.ConsumeBool()) wanted = RequiredBytes(*row, negotiated);
-  std::vector<std::byte> bytes = input.ConsumeBytes<std::byte>(wanted);
-  bytes.resize(wanted);
-  if (wanted >= sizeof type) std::memcpy(bytes.data(), &type, sizeof type);
+using enum FuzzField;
+constexpr FuzzField kNegotiatedFields[] = {kVersion, kFeatures, kVersion};
+constexpr FuzzLayout kOperations[] = {{kNegotiated, kNegotiatedFields}};
 
+void Check(std::span<const std::byte> bytes, Negotiated negotiated, uint32_t proposed) {
   for (Direction direction : {Direction::kGuestToHost, Direction::kHostToGuest}) {
     const auto message = CheckMessage(direction, negotiated, bytes);
     if (!message.ok()) continue;
     Require(message->row().direction == direction && message->bytes().size() <= kMessageBytesMax);
+    Require(FindMessage(static_cast<uint32_t>(message->type())) == &message->row());
     CheckEmittedAs<
         OfferChannelMessage, RescindMessage, RequestOffersMessage, AllOffersDeliveredMessage,
         OpenChannelMessage, OpenChannelResultMessage, CloseChannelMessage, GpadlHeaderMessage,
@@ -104,6 +91,38 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         ModifyConnectionResponseMessage, PauseMessage, PauseResponseMessage, ResumeMessage>(
         *message, negotiated);
     CheckCodecs(*message, negotiated, proposed);
+  }
+}
+
+}  // namespace
+}  // namespace vmbuskit
+
+VMBUSKIT_MESSAGE_MUTATOR(.direction = vmbuskit::Direction::kHostToGuest,
+                         .operations = vmbuskit::kOperations)
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace vmbuskit;
+  MessageScript script({data, size});
+  Negotiated negotiated{
+      .version = kVersionsNewestFirst[script.Option(0) % kVersionsNewestFirst.size()],
+      .features = script.Option(1)};
+  uint32_t proposed = negotiated.version;
+  for (size_t i = 0; i < kMessagesMax; ++i) {
+    const std::optional<ScriptRecord> record = script.Next();
+    if (!record.has_value()) return 0;
+    Require(!MessageName(record->kind).empty());
+    if (record->kind == kNegotiated) {
+      ScriptArguments arguments(record->bytes);
+      negotiated.version = arguments.Take<uint32_t>();
+      negotiated.features = arguments.Take<uint32_t>();
+      proposed = arguments.Take<uint32_t>();
+      Require(!VersionText(negotiated.version).empty());
+      Require(!IsKnownVersion(negotiated.version) || negotiated.version >= kVersion2_4);
+      const uint32_t contact = ContactConnectionId(negotiated.version);
+      Require(EventConnectionId(contact, kVmbusSint) > kMessageConnection);
+    } else if (record->IsMessage()) {
+      Check(record->Message(negotiated).bytes(), negotiated, proposed);
+    }
   }
   return 0;
 }
