@@ -122,6 +122,41 @@ TEST_F(HeartbeatHostTest, GuestIsLostAfterThreeMissedBeatsAndFoundAgain) {
   EXPECT_EQ(Text("guest"), "ok");
 }
 
+// Found by saving and restoring the host before every turn: the guest answers each negotiation, the first answer made
+// the service ready, and the second looked like a broken rule, which ended it.
+TEST_F(HeartbeatHostTest, AnswersToNegotiationsThatWereStartedOverAreVoid) {
+  {
+    SimTurn turn = pair_.sim().Enter(static_cast<SimExecutor&>(pair_.host_executor()));
+    static_cast<ic::IcVsp&>(*vsp_).Renegotiate();
+    static_cast<ic::IcVsp&>(*vsp_).Renegotiate();
+  }
+  ASSERT_TRUE(pair_.Run());
+  EXPECT_EQ(negotiations_, 3);
+  EXPECT_EQ(Text("stale"), "2");
+  EXPECT_EQ(Text("state"), "ready");
+  EXPECT_EQ(sequences_, (std::vector<uint64_t>{1})) << "one first beat";
+  EXPECT_EQ(Text("guest"), "ok");
+}
+
+TEST_F(HeartbeatHostTest, ARestoredServiceNegotiatesAnewAndItsSequenceGoesOn) {
+  ASSERT_TRUE(pair_.RunFor(5s));
+  ASSERT_EQ(sequences_, (std::vector<uint64_t>{1, 2, 3}));
+  StateWriter writer;
+  ASSERT_EQ(vsp_->Save(writer), absl::OkStatus());
+  const std::vector<std::byte> bytes = std::move(writer).Take();
+  std::unique_ptr<Vsp> restored = HeartbeatVspClass().create(context_);
+  StateReader reader(bytes);
+  ASSERT_EQ(restored->Restore(reader), absl::OkStatus());
+  ASSERT_EQ(reader.Finish(), absl::OkStatus());
+  std::swap(vsp_, restored);
+  EXPECT_EQ(Text("sequence"), "3");
+  EXPECT_EQ(Text("replies"), "3");
+  EXPECT_EQ(Text("state"), "closed");
+  std::swap(vsp_, restored);
+  StateReader truncated{std::span(bytes).first(bytes.size() - 1)};
+  EXPECT_FALSE(restored->Restore(truncated).ok());
+}
+
 TEST_F(HeartbeatHostTest, AnAnswerToAnOlderBeatDoesNotCount) {
   sequence_step_ = 0;
   ASSERT_TRUE(pair_.Run());

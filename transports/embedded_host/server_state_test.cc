@@ -1,0 +1,204 @@
+// A server that is saved while devices have not answered: the one that takes over asks them again.
+#include "framework/base/saved_state.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "transports/embedded_host/server_testing.h"
+
+namespace vmbuskit {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// A connected server with one offered channel, relid 1, and an accepted ring GPADL 10, whose devices take their time;
+// and the server that takes over.
+struct Story {
+  Story() {
+    id = old.Offer(1);
+    old.Connect(kVersion5_3);
+    old.Gpadl(1, 10);
+    old.Take();
+    old.actions.automatic = false;
+    now.actions.automatic = false;
+  }
+  void OpenIt() {
+    old.Open(1, 10);
+    old.server.OnOpenCompleted(id, true);
+    old.Take();
+  }
+  std::vector<std::byte> Save() {
+    EXPECT_TRUE(old.server.at_rest());
+    StateWriter writer;
+    old.server.Exchange(writer);
+    return std::move(writer).Take();
+  }
+  absl::Status Restore(std::span<const std::byte> bytes) {
+    StateReader reader(bytes);
+    now.server.Exchange(reader);
+    return reader.Finish();
+  }
+  void Move() {
+    ASSERT_EQ(Restore(Save()), absl::OkStatus());
+    InspectNode before;
+    InspectNode after;
+    old.server.Inspect(before);
+    now.server.Inspect(after);
+    EXPECT_EQ(before.ToJson(), after.ToJson());
+    now.server.Resume();
+  }
+
+  ChannelId id{};
+  World old;
+  World now;
+};
+
+TEST(ServerState, NothingIsAskedWhenNothingIsUnderWay) {
+  Story story;
+  story.OpenIt();
+  story.Move();
+  EXPECT_THAT(story.now.Take(), IsEmpty());
+  const absl::StatusOr<OpenRequest> open = story.now.server.DescribeOpen(story.id);
+  ASSERT_TRUE(open.ok()) << open.status();
+  EXPECT_EQ(open->ring_gpadl, 10u);
+  EXPECT_EQ(open->downstream_page, 4u);
+  EXPECT_EQ(open->ring->pfns.size(), 8u);
+  story.now.Close(1);
+  EXPECT_THAT(story.now.Take(), ElementsAre("close 1"));
+  EXPECT_FALSE(story.now.server.DescribeOpen(story.id).ok());
+}
+
+TEST(ServerState, AnOpenIsAskedForAgainAndAnsweredOnce) {
+  Story story;
+  story.old.Open(1, 10);
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("open 1"));
+  story.now.server.OnOpenCompleted(story.id, true);
+  EXPECT_THAT(story.now.Take(), ElementsAre("OPEN_RESULT 1 open=101 0x0"));
+}
+
+TEST(ServerState, ACloseWithAnOpenBehindIt) {
+  Story story;
+  story.OpenIt();
+  story.old.Close(1);
+  story.old.Open(1, 10, 2);
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("close 1"));
+  story.now.server.OnCloseCompleted(story.id);
+  EXPECT_THAT(story.now.Take(), ElementsAre("open 1"));
+}
+
+TEST(ServerState, GpadlsInEveryState) {
+  Story story;
+  story.old.GpadlHeader(1, 11);  // bodies are missing
+  story.old.Gpadl(1, 12);        // the device decides
+  story.old.actions.automatic = true;
+  story.old.Gpadl(1, 13);
+  story.old.actions.automatic = false;
+  story.old.TearDown(1, 13);  // the device lets go
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("create 1/12", "drop 1/13"));
+  story.now.server.OnGpadlCreated(story.id, 12, true);
+  story.now.server.OnGpadlReleased(story.id, 13);
+  story.now.GpadlBody(11);
+  EXPECT_THAT(story.now.Take(), ElementsAre("CREATED 1/12 0x0", "TORNDOWN 13", "create 1/11"));
+  EXPECT_EQ(story.now.server.gpadls().charged_bytes(), (8u + 8 + 30) * 4096);
+}
+
+TEST(ServerState, ARetargetAndTheNextOne) {
+  Story story;
+  story.OpenIt();
+  story.old.Modify(1, 3);
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("retarget 1 vp=3"));
+  story.now.server.OnRetargeted(story.id, true);
+  EXPECT_THAT(story.now.Take(), ElementsAre("MODIFIED 1 0x0"));
+  EXPECT_EQ(story.now.server.DescribeOpen(story.id)->target_vp, 3u);
+}
+
+TEST(ServerState, AContactThatIsBeingSetUp) {
+  Story story;
+  story.old.PostContact({.version = kVersion5_2});
+  EXPECT_THAT(story.old.Take(), ElementsAre("drop 1/10"));
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("drop 1/10"));
+  story.now.server.OnGpadlReleased(story.id, 10);
+  EXPECT_THAT(story.now.Take(), ElementsAre("tear down", "set up"));
+}
+
+TEST(ServerState, AnUnloadIsAnsweredWhenAllIsLetGo) {
+  Story story;
+  story.OpenIt();
+  story.old.Post(UnloadMessage{});
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("close 1"));
+  story.now.server.OnCloseCompleted(story.id);
+  EXPECT_THAT(story.now.Take(), ElementsAre("drop 1/10"));
+  story.now.server.OnGpadlReleased(story.id, 10);
+  EXPECT_THAT(story.now.Take(), ElementsAre("tear down", "UNLOAD_RESPONSE"));
+}
+
+TEST(ServerState, AReservedChannelWithoutConnection) {
+  Story story;
+  story.old.actions.automatic = true;
+  story.old.OpenReserved(1, 10);
+  story.old.Post(UnloadMessage{});
+  story.old.Take();
+  story.Move();
+  EXPECT_THAT(story.now.Take(), IsEmpty());
+  story.now.CloseReserved(1);
+  EXPECT_THAT(story.now.Take(), ElementsAre("close 1"));
+}
+
+TEST(ServerState, ARevokedChannelWithItsSuccessor) {
+  Story story;
+  ASSERT_EQ(story.old.server.Revoke(story.id), absl::OkStatus());
+  const ChannelId back = story.old.Offer(1);
+  story.Move();
+  EXPECT_THAT(story.now.Take(), IsEmpty());
+  story.now.Release(1);
+  EXPECT_THAT(story.now.Take(), ElementsAre("OFFER relid=1 index=0"));
+  EXPECT_EQ(story.now.StateOf(back), ChannelState::kClosed);
+  EXPECT_NE(story.now.Offer(2), back) << "no id twice";
+}
+
+// Whatever is restored, every call of the guest and of devices afterwards must be safe.
+TEST(ServerState, NoForgedByteDoesHarm) {
+  Story story;
+  story.OpenIt();
+  story.old.GpadlHeader(1, 11);
+  story.old.Gpadl(1, 12);
+  const ChannelId second = story.old.Offer(2);
+  ASSERT_EQ(story.old.server.Revoke(second), absl::OkStatus());
+  story.old.Offer(2);
+  story.old.Modify(1, 3);
+  const std::vector<std::byte> good = story.Save();
+  story.now.actions.automatic = true;
+  int refused = 0;
+  for (size_t at = 0; at < good.size(); ++at) {
+    for (const uint8_t value : {0, 1, 2, 3, 4, 6, 8, 9, 0x80, 0xFF}) {
+      std::vector<std::byte> bad = good;
+      bad[at] = static_cast<std::byte>(value);
+      if (!story.Restore(bad).ok()) {
+        ++refused;
+        story.now.server.Clear();
+      }
+      story.now.server.Resume();
+      for (uint32_t relid = 1; relid <= 2; ++relid) {
+        story.now.GpadlBody(11);
+        story.now.Open(relid, 10);
+        story.now.Modify(relid, 2);
+        story.now.Close(relid);
+        story.now.TearDown(relid, 12);
+        story.now.Release(relid);
+      }
+      for (uint32_t id = 1; id <= 4; ++id) (void)story.now.server.Revoke(ChannelId{id});
+      story.now.server.Reset();
+      story.now.Connect(kVersion5_3);
+      story.now.Take();
+    }
+  }
+  EXPECT_GT(refused, 500);
+}
+
+}  // namespace
+}  // namespace vmbuskit
