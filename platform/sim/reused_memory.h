@@ -10,8 +10,8 @@
 //
 // Nothing of an earlier machine can be seen but where its mappings lie in this process.
 //
-// Thread safety: one thread. Lifetime: `inner` must outlive it, and it the mappings it gave. Forked processes share what
-// is in `inner`: each needs an inner memory of its own. Errors: those of `inner`.
+// Thread safety: one thread. Lifetime: `inner` must outlive it, and it the mappings it gave. Forked processes share
+// what is in `inner`: each needs an inner memory of its own. Errors: those of `inner`.
 #ifndef VMBUSKIT_PLATFORM_SIM_REUSED_MEMORY_H_
 #define VMBUSKIT_PLATFORM_SIM_REUSED_MEMORY_H_
 

@@ -31,6 +31,7 @@ std::span<const Exception> Exceptions() {
       {kAccess, "tests/scenario/campaign_process.cc", "starts, watches and ends worker processes"},
       {kAccess, "tests/scenario/campaign_process.h", "starts, watches and ends worker processes"},
       {kAccess, "tests/scenario/campaign_test.cc", "kills worker processes"},
+      {kAccess, "tests/scenario/scenario_memory.cc", "makes no use of what a fork inherits"},
       {kAccess, "tests/tidy/tidy_test.cc", "finds the source tree"},
       {kAccess, "tests/tidy/tree.cc", "reads the source tree"},
       {kAccess, "tools/vmbus/control_client.cc", "the tool's socket"},

@@ -1,6 +1,7 @@
 // Both sides of an integration component on one channel, and before either of them a peer that says what it likes: the
-// guest's device against a lying host, the host's service against a lying guest, and the two of them together. A request
-// reaches the device only after a negotiation, an answer the service only while it is ready; what either sends is right.
+// guest's device against a lying host, the host's service against a lying guest, and the two of them together. A
+// request reaches the device only after a negotiation, an answer the service only while it is ready; what either sends
+// is right.
 #include <algorithm>
 #include <cstring>
 #include <optional>
