@@ -4,19 +4,21 @@
 
     mutated_source(
         name = "unmask_without_recheck",
-        src = "//framework/channel:ring_reader.cc",      # needs exports_files(["ring_reader.cc"]) there
+        src = "//framework/channel:ring_reader.cc",      # exported there with exports_files
         find = "return !Refresh() || available_ != 0;",  # exactly once, else the build fails; may span lines
         replace = "return false;",
     )
 
-makes `unmask_without_recheck/framework/channel/ring_reader.cc` in the calling package. Several changes: give the label of
-one mutant as the next one's src. How to build it in:
+makes `unmask_without_recheck/framework/channel/ring_reader.cc` in the calling package. Several changes: give the
+label of one mutant as the next one's src. How to build it in:
 
-* A .cc file: name the mutant among the srcs of the binary or test. Objects of its own come before the archives of its deps, so the
-  linker never takes the real file's object (they define the same symbols; keep it so).
-* A header: `copts = ["-include", "<package>/<name>/<path of src>"]` with the mutant among the srcs. Its include guard shuts out the
-  real one. Everything inline in it must be compiled that way in all of the binary, or live in a namespace of its own:
-* Many mutants in one binary: one cc_library each, with `local_defines = ["vmbuskit=vmbuskit_NAME"]`, which renames the namespace.
+* A .cc file: name the mutant among the srcs of the binary or test. Objects of its own come before the archives of its
+  deps, so the linker never takes the real file's object (they define the same symbols; keep it so).
+* A header: `copts = ["-include", "<package>/<name>/<path of src>"]` with the mutant among the srcs. Its include guard
+  shuts out the real one. Everything inline in it must be compiled that way in all of the binary, or live in a namespace
+  of its own:
+* Many mutants in one binary: one cc_library each, with `local_defines = ["vmbuskit=vmbuskit_NAME"]`, which renames the
+  namespace, as tests/ring_signals does.
 """
 
 def _mutated_source_impl(ctx):

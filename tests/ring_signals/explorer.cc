@@ -125,6 +125,7 @@ class Explorer {
         return memory.stores(step.word) - memory.FirstVisible(step.word, step.order);
       case Ask::kStore:
       case Ask::kSignal:
+      case Ask::kPoll:
         return 1;
       case Ask::kChoose:
         return step.value;
@@ -159,6 +160,10 @@ class Explorer {
       case Ask::kSignal:
         memory.Signal(thread);
         next.signals = 1;
+        break;
+      case Ask::kPoll:
+        next.answer = memory.Signalled(thread);
+        if (next.answer != 0) memory.WakeUp(thread);
         break;
       case Ask::kWait:
         memory.WakeUp(thread);
@@ -297,6 +302,9 @@ class Explorer {
         break;
       case Ask::kWait:
         std::snprintf(line, sizeof line, "wakes up");
+        break;
+      case Ask::kPoll:
+        std::snprintf(line, sizeof line, frame.answer != 0 ? "takes the signal" : "has no signal");
         break;
       case Ask::kFinish:
         return;

@@ -1,4 +1,10 @@
-"""The planted bugs: name -> (file in framework/channel, what is replaced, by what)."""
+"""The planted bugs: name -> (file in framework/channel, what is replaced, by what).
+
+Not among them, because nothing changes: Publish's load of read_index and CrossedPending's of feature_bits may be
+relaxed (the load of interrupt_mask before the first has acquired the commit before the unmask; the second is constant),
+and Mask's store is relaxed already. Channel::Retry publishes before it waits, but all users of this check end their
+batch when a ring is full, which publishes too.
+"""
 
 _PUBLISH_STORE = "RingWord(words.write_index).store(now, std::memory_order_seq_cst);"
 _REQUEST_STORE = "RingWord(words_.pending_send_sz).store(total, std::memory_order_seq_cst);"
@@ -9,12 +15,13 @@ _PENDING_LOAD = "RingWord(words.pending_send_sz).load(std::memory_order_seq_cst)
 _MASK_LOAD = "RingWord(words.interrupt_mask).load(std::memory_order_seq_cst) != 0)"
 _RECHECK_SPACE = "if (RingWord(words_.read_index).load(std::memory_order_seq_cst) == read_index_) return false;"
 _DECISION = "return RingWord(words.read_index).load(std::memory_order_seq_cst) == before;"
-_REFRESH_ROOM = "RefreshRoom() {\n  if (violation_) return false;\n  const uint32_t read_index = RingWord(words_.read_index).load(std::memory_order_acquire);"
+_REFRESH_ROOM = "RefreshRoom() {\n  if (violation_) return false;\n" + \
+                "  const uint32_t read_index = RingWord(words_.read_index).load(std::memory_order_acquire);"
 
 def _weaker(statement, order):
     return statement.replace("memory_order_seq_cst", "memory_order_" + order)
 
-MUTANTS = {
+RING_MUTANTS = {
     # A store without its full fence.
     "publish_release": ("ring_writer.h", _PUBLISH_STORE, _weaker(_PUBLISH_STORE, "release")),
     "publish_relaxed": ("ring_writer.h", _PUBLISH_STORE, _weaker(_PUBLISH_STORE, "relaxed")),
@@ -78,4 +85,27 @@ MUTANTS = {
     ),
     "edge_ignored": ("ring_writer.h", _DECISION, "return true;"),
     "commit_forgets_position": ("ring_reader.h", "  committed_ = position;\n", ""),
+}
+
+_OFFER = "    if (!closed() && WantsSpace()) OfferSpace();\n"
+_BUDGET = "      if (reader_.Readable() || reader_.Unmask()) WakeSelf();\n"
+_SIGNAL = "    if (freed || sent) SignalPeer();\n"
+
+CHANNEL_MUTANTS = {
+    "drain_once": ("channel_drain.cc", "} while (reader_.Unmask());", "} while (reader_.Unmask() && false);"),
+    "drain_stays_masked": ("channel_drain.cc", "} while (reader_.Unmask());", "} while (reader_.Readable());"),
+    "drain_offers_no_space": ("channel_drain.cc", _OFFER, ""),
+    "drain_keeps_freed_space_secret": ("channel_drain.cc", _SIGNAL, "    if (sent) SignalPeer();\n"),
+    "drain_keeps_answers_secret": ("channel_drain.cc", _SIGNAL, "    if (freed) SignalPeer();\n"),
+    "drain_without_commit": ("channel_drain.cc", "const bool freed = reader_.Commit();", "const bool freed = false;"),
+    "budget_forgets_the_rest": ("channel_drain.cc", _BUDGET, ""),
+    "budget_stays_masked": ("channel_drain.cc", _BUDGET, "      if (reader_.Readable()) WakeSelf();\n"),
+    "budget_unmasks_only": ("channel_drain.cc", _BUDGET, "      (void)reader_.Unmask();\n"),
+    "stall_forgets_the_packet": ("channel_drain.cc", "stalled_ = reader_.Readable();", ""),
+    "stall_asks_for_no_room": (
+        "channel_drain.cc",
+        "  if (!stalled_) return wanted_bytes_;\n",
+        "  if (true) return wanted_bytes_;\n",
+    ),
+    "full_ring_not_asked_for": ("channel.cc", "      wanted_bytes_ = bytes;\n", ""),
 }

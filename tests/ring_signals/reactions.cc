@@ -149,6 +149,7 @@ uint32_t Choose(uint32_t count) {
 }
 void SignalPeer() { Reactions::current()->Question({.ask = Ask::kSignal}); }
 void Wait() { Reactions::current()->Question({.ask = Ask::kWait}); }
+bool Poll() { return Reactions::current()->Question({.ask = Ask::kPoll}) != 0; }
 void Finish() { Reactions::current()->Question({.ask = Ask::kFinish}); }
 
 void NoteAppended(int ring) {

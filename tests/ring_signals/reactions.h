@@ -24,7 +24,7 @@
 
 namespace ring_signals {
 
-enum class Ask : uint8_t { kLoad, kStore, kChoose, kSignal, kWait, kFinish };
+enum class Ask : uint8_t { kLoad, kStore, kChoose, kSignal, kWait, kPoll, kFinish };
 
 struct Step {
   Ask ask = Ask::kFinish;

@@ -36,6 +36,7 @@ struct Scenario {
   uint32_t longest_commit = 2;  // packets read before a Commit: 1 to this many
   bool may_stop = true;         // the producer may send any number of the packets
   uint32_t start_index = 0;
+  uint32_t drain_budget = 1024;  // Channel: packets read in one turn
 };
 
 class Subject {
@@ -56,6 +57,8 @@ uint32_t Choose(uint32_t count);
 void SignalPeer();
 // Until the peer has signalled since the last Wait.
 void Wait();
+// True when the peer has signalled since the last Wait or Poll.
+bool Poll();
 // Nothing more to do, whatever happens.
 void Finish();
 
