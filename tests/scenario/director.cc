@@ -107,7 +107,7 @@ void Director::Disturb() {
       {plan.retarget_weight, &Director::Retarget},
       {plan.reconnect_weight, &Director::Reconnect},
       {plan.crash_weight, &Director::Crash},
-      {plan.restore_weight, &Director::MigrateHost},
+      {plan.restore_weight, &Director::RestoreHost},
       {plan.hostile_ring_weight, &Director::ScribbleInRing},
       {plan.hostile_message_weight, &Director::SendHostileMessage},
   };
@@ -195,16 +195,15 @@ void Director::CheckDevice(uint32_t device, const std::vector<DeviceInfo>& infos
   }
   const Device& offered = devices_[device];
   if (alive != (offered.id ? 1u : 0u)) {
-    faults_.Report(absl::InternalError(
-        absl::StrCat("device ", device, ": the host offers it ", offered.id ? "once" : "not",
-                     ", the guest has ", alive)));
+    faults_.Report(
+        absl::InternalError(absl::StrCat("device ", device, ": the host offers it ",
+                                         offered.id ? "once" : "not", ", the guest has ", alive)));
     return;
   }
   if (found == nullptr || offered.harmed) return;
   if (found->state != DeviceState::kRunning) {
-    faults_.Report(absl::InternalError(absl::StrCat("device ", device, " is ",
-                                                    std::string(ToString(found->state)), ": ",
-                                                    found->status)));
+    faults_.Report(absl::InternalError(absl::StrCat(
+        "device ", device, " is ", std::string(ToString(found->state)), ": ", found->status)));
     return;
   }
   machine_->OnHost(

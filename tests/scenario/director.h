@@ -43,7 +43,7 @@ class Director {
   void Retarget(uint32_t device);
   void Reconnect(uint32_t);
   void Crash(uint32_t);
-  void MigrateHost(uint32_t);
+  void RestoreHost(uint32_t);
   void ScribbleInRing(uint32_t device);
   void SendHostileMessage(uint32_t);
 

@@ -30,8 +30,8 @@ void Director::Rescind(uint32_t device) {
 
 void Director::Restart(uint32_t device) {
   faults_.Note("guest restarts device ", device);
-  const absl::Status status = machine_->OnBus(
-      [&](Bus& bus) { return bus.RestartDevice(workload_->instance(device)); });
+  const absl::Status status =
+      machine_->OnBus([&](Bus& bus) { return bus.RestartDevice(workload_->instance(device)); });
   faults_.Note("restart: ", status.ToString());
 }
 
@@ -70,10 +70,16 @@ void Director::Crash(uint32_t) {
   if (ok()) BootAndStart();
 }
 
-void Director::MigrateHost(uint32_t) {
-  faults_.Note("host moves to a machine with another clock");
-  const uint64_t hz = 1'000'000'000 + random_.Below(4'000'000'000);
-  machine_->OnHost([&](EmbeddedHost& host) { host.hypervisor().Migrate(hz); });
+// The host is saved and restored, half of the time on a machine with another clock.
+void Director::RestoreHost(uint32_t) {
+  faults_.Note("host is saved and restored");
+  const auto saved = machine_->OnHost([](EmbeddedHost& host) { return host.Save(); });
+  if (!saved.ok()) return faults_.Report(saved.status());
+  if (random_.OneIn(2)) {
+    const uint64_t hz = 1'000'000'000 + random_.Below(4'000'000'000);
+    machine_->OnHost([&](EmbeddedHost& host) { host.hypervisor().Migrate(hz); });
+  }
+  faults_.Report(machine_->OnHost([&](EmbeddedHost& host) { return host.Restore(*saved); }));
 }
 
 void Director::ScribbleInRing(uint32_t device) {
@@ -94,8 +100,8 @@ void Director::ScribbleInRing(uint32_t device) {
     const Pfn page = pages[random_.Below(pages.size())];
     // Half of them hit the words at the beginning, where indices are.
     const uint64_t offset = 4 * random_.Below(random_.OneIn(2) ? 8 : 1024);
-    const auto value = static_cast<uint32_t>(random_.OneIn(2) ? random_.Next()
-                                                              : 8 * random_.Below(1024));
+    const auto value =
+        static_cast<uint32_t>(random_.OneIn(2) ? random_.Next() : 8 * random_.Below(1024));
     const auto bytes = machine_->memory().Translate(page * 4096 + offset, sizeof value);
     if (bytes.ok()) std::memcpy(bytes->data(), &value, sizeof value);
     faults_.Note("somebody writes ", value, " at ", offset, " of page ", page, " of device ",

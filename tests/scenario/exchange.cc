@@ -31,9 +31,9 @@ uint32_t ExchangeBoard::Find(const Guid& instance) const {
 
 std::shared_ptr<Lane> ExchangeBoard::NewLane(bool guest, uint32_t device, uint16_t index,
                                              Executor& executor) {
-  auto lane = std::make_shared<Lane>(
-      shared_, executor, absl::StrCat(guest ? "guest " : "host ", device, ".", index),
-      shared_.faults.random().Next(), *harmed_[device]);
+  auto lane = std::make_shared<Lane>(shared_, executor,
+                                     absl::StrCat(guest ? "guest " : "host ", device, ".", index),
+                                     index, shared_.faults.random().Next(), *harmed_[device]);
   std::erase_if(lanes_, [&](const Entry& entry) {
     return entry.lane.expired() ||
            (entry.guest == guest && entry.device == device && entry.index == index);

@@ -30,7 +30,7 @@ struct ExchangePlan {
   Guid instance = {};
   uint32_t send_ring_bytes = 4096;
   uint32_t receive_ring_bytes = 4096;
-  uint32_t subchannels = 0;  // that the host offers
+  uint32_t subchannels = 0;   // that the host offers
   uint32_t shared_bytes = 0;  // that the guest shares
   bool monitored = false;
 };

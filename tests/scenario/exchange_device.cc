@@ -45,9 +45,9 @@ class ExchangeDevice final : public Device {
     if (!bytes.ok()) co_return bytes.status();
     if (*bytes != sizeof answer) co_return absl::InternalError("a short answer to the hello");
     const uint32_t offered =
-        answer.subchannels == 0 ? 0
-                                : co_await context_.WaitForSubchannels(answer.subchannels,
-                                                                       std::chrono::seconds(10));
+        answer.subchannels == 0
+            ? 0
+            : co_await context_.WaitForSubchannels(answer.subchannels, std::chrono::seconds(10));
     for (uint16_t index = 1; index <= offered && index <= answer.subchannels; ++index) {
       absl::Status status = co_await OpenSubchannel(index);
       if (!status.ok()) co_return status;

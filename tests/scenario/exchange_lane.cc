@@ -16,11 +16,12 @@ constexpr uint64_t kAnswerMark = 0x5bd1e9955bd1e995;
 
 }  // namespace
 
-Lane::Lane(ExchangeShared& shared, Executor& executor, std::string name, uint64_t seed,
-           const bool& harmed)
+Lane::Lane(ExchangeShared& shared, Executor& executor, std::string name, uint16_t index,
+           uint64_t seed, const bool& harmed)
     : shared_(shared),
       executor_(executor),
       name_(std::move(name)),
+      index_(index),
       harmed_(harmed),
       random_(seed),
       owed_due_(executor, Callback::To<&Lane::Flush>(this)),
@@ -31,22 +32,59 @@ Lane::Lane(ExchangeShared& shared, Executor& executor, std::string name, uint64_
 Lane::~Lane() {
   Detach();
   if (figures_.accepted != figures_.completed + figures_.deadlines + figures_.closed) {
-    shared_.faults.Report(absl::InternalError(absl::StrCat(
-        name_, ": ", figures_.accepted, " questions accepted, ", figures_.completed,
-        " completed, ", figures_.deadlines, " late, ", figures_.closed, " closed")));
+    shared_.faults.Report(absl::InternalError(
+        absl::StrCat(name_, ": ", figures_.accepted, " questions accepted, ", figures_.completed,
+                     " completed, ", figures_.deadlines, " late, ", figures_.closed, " closed")));
   }
 }
 
 void Lane::Attach(Channel& channel) { channel_ = &channel; }
 
-void Lane::Detach() {
-  if (channel_ == nullptr) return;
+void Lane::TakeFigures() {
   const ChannelCounters& counters = channel_->counters();
   shared_.packets += counters.packets_out;
   shared_.signals += counters.signals_sent;
   shared_.wakeups += counters.wakeups;
   shared_.empty_wakeups += counters.empty_wakeups;
+}
+
+void Lane::Suspend() {
+  if (channel_ == nullptr) return;
+  for (Question& question : questions_) {
+    question.saved_id = question.outstanding() ? channel_->RequestId(question) : 0;
+  }
+  TakeFigures();
   channel_ = nullptr;
+  suspended_ = true;
+  next_burst_.Disarm();
+  owed_due_.Disarm();
+}
+
+void Lane::Resume(Channel& channel) {
+  suspended_ = false;
+  channel_ = &channel;
+  for (Question& question : questions_) {
+    if (question.saved_id == 0) continue;
+    if (!channel.ResumeRequest(question.saved_id, question)) {
+      Wrong("a question was lost when the host was saved");
+    }
+  }
+  owed_due_.Arm(executor_.Now());
+  if (bursts_left_ != 0 || burst_left_ != 0) next_burst_.Arm(executor_.Now());
+}
+
+void Lane::Detach() {
+  if (channel_ == nullptr && !suspended_) return;
+  if (channel_ != nullptr) TakeFigures();
+  channel_ = nullptr;
+  // What a host that was saved and never came back had asked.
+  if (std::exchange(suspended_, false)) {
+    for (Question& question : questions_) {
+      if (!std::exchange(question.accepted, false)) continue;
+      ++figures_.closed;
+      ++shared_.ended;
+    }
+  }
   bursts_left_ = burst_left_ = 0;
   next_burst_.Disarm();
   owed_due_.Disarm();
@@ -101,9 +139,9 @@ bool Lane::SendQuestion() {
   const uint64_t token = random_.Next();
   const auto bytes = static_cast<uint32_t>(random_.Below(kDataMax / 4));
   const ExchangeHeader header{ExchangeHeader::kQuestion, bytes, figures_.sent, token};
-  const SendResult result = channel_->SendRequest(
-      {.payload = BytesOf(header), .payload_tail = DataOf(token, bytes)}, *free,
-      executor_.Now() + kQuestionDeadline);
+  const SendResult result =
+      channel_->SendRequest({.payload = BytesOf(header), .payload_tail = DataOf(token, bytes)},
+                            *free, executor_.Now() + kQuestionDeadline);
   if (result != SendResult::kOk) return false;
   ++figures_.sent;
   ++figures_.accepted;
@@ -115,6 +153,7 @@ bool Lane::SendQuestion() {
 }
 
 void Lane::OnQuestionEnd(Question& question, RequestEnd end, const Packet* completion) {
+  if (suspended_) return;  // it goes on after the restore
   if (!std::exchange(question.accepted, false)) return Wrong("a question ended twice");
   ++shared_.ended;
   switch (end) {
@@ -238,6 +277,7 @@ void Lane::OnWritable(Channel&) {
 }
 
 void Lane::OnClosed(Channel&, const absl::Status& reason) {
+  if (suspended_) return;
   shared_.faults.Note(name_, " closed: ", reason.message());
   Detach();
   if (on_closed != nullptr) on_closed(context, reason);

@@ -57,12 +57,12 @@ class Lane final : public ChannelHandler {
     uint64_t completed = 0;
     uint64_t deadlines = 0;
     uint64_t closed = 0;
-    uint64_t answers_due = 0;   // taken, not answered yet
-    uint64_t left_alone = 0;  // questions that are never answered, as the plan says
+    uint64_t answers_due = 0;  // taken, not answered yet
+    uint64_t left_alone = 0;   // questions that are never answered, as the plan says
   };
 
   // `harmed`: somebody else wrote into the rings, so what comes is not to be believed.
-  Lane(ExchangeShared& shared, Executor& executor, std::string name, uint64_t seed,
+  Lane(ExchangeShared& shared, Executor& executor, std::string name, uint16_t index, uint64_t seed,
        const bool& harmed);
   ~Lane() override;
 
@@ -72,6 +72,10 @@ class Lane final : public ChannelHandler {
   // From now on rounds make it talk; before, it answers only.
   void set_talkative() { talkative_ = true; }
   void StartRound(uint32_t bursts);
+  // The host is saved: the channel goes, and nothing of the lane is lost until another one continues it.
+  void Suspend();
+  void Resume(Channel& channel);
+  bool suspended() const { return suspended_; }
   // The number of the next packet that is sent outside of the lane (the hello).
   uint64_t TakeSequence() { return figures_.sent++; }
 
@@ -81,6 +85,7 @@ class Lane final : public ChannelHandler {
   const Channel* channel() const { return channel_; }
   Executor& executor() const { return executor_; }
   const std::string& name() const { return name_; }
+  uint16_t index() const { return index_; }  // of the sub-channel; 0: primary
   // Told of a hello; what it says is the answer.
   uint64_t (*on_hello)(void* context, const Packet& packet) = nullptr;
   void (*on_closed)(void* context, const absl::Status& reason) = nullptr;
@@ -99,6 +104,7 @@ class Lane final : public ChannelHandler {
     uint64_t token = 0;
     uint32_t data_bytes = 0;
     bool accepted = false;  // and not ended yet
+    uint64_t saved_id = 0;
   };
   struct Owed {
     uint64_t transaction_id = 0;
@@ -117,6 +123,7 @@ class Lane final : public ChannelHandler {
   void OnQuestionEnd(Question& question, RequestEnd end, const Packet* completion);
   void CheckAnswer(const Question& question, const Packet& completion);
   void TakeQuestion(const Packet& packet, const ExchangeHeader& header);
+  void TakeFigures();
   void Flush();
   SendResult Answer(const Owed& owed);
   void Wrong(const std::string& what);
@@ -125,10 +132,12 @@ class Lane final : public ChannelHandler {
   ExchangeShared& shared_;
   Executor& executor_;
   const std::string name_;
+  const uint16_t index_;
   const bool& harmed_;
   Random random_;
   Channel* channel_ = nullptr;
   bool talkative_ = false;
+  bool suspended_ = false;
   Figures figures_;
   std::array<Question, kQuestions> questions_;
   std::deque<Owed> owed_;

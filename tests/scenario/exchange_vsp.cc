@@ -19,6 +19,7 @@ class ExchangeVsp final : public Vsp {
   absl::Status OnOpen(Channel& channel, const OpenData& data) override {
     auto lane =
         board_.NewLane(/*guest=*/false, device_, data.subchannel_index, context_.executor());
+    suspended_.erase(data.subchannel_index);
     lane->context = this;
     lane->on_hello = [](void* self, const Packet& packet) {
       return static_cast<ExchangeVsp*>(self)->OnHello(packet);
@@ -35,9 +36,44 @@ class ExchangeVsp final : public Vsp {
     // The channel's requests end after this; their lane must be there.
     const auto found = lanes_.find(&channel);
     if (found == lanes_.end()) return;
-    found->second->Detach();
-    closed_.push_back(std::move(found->second));
+    if (!found->second->suspended()) {
+      found->second->Detach();
+      closed_.push_back(std::move(found->second));
+    }
     lanes_.erase(found);
+  }
+
+  // A lane is what an exchange's back end would be: it lives on while the host around it is saved and made anew.
+  absl::Status Save(StateWriter&) override {
+    for (auto& [channel, lane] : lanes_) {
+      lane->Suspend();
+      suspended_[lane->index()] = lane;
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Restore(StateReader&) override {
+    for (auto& [handle, shared] : std::exchange(shared_, {})) {
+      MapShared({.header = {}, .gpadl = handle, .shared_bytes = shared.shared_bytes});
+      if (!shared_.contains(handle)) {
+        board_.faults().Report(absl::InternalError(
+            absl::StrCat("host ", device_, ": a GPADL was lost when the host was saved")));
+      }
+    }
+    return absl::OkStatus();
+  }
+  absl::Status OnReopen(Channel& channel, const OpenData& data) override {
+    const auto found = suspended_.find(data.subchannel_index);
+    if (found == suspended_.end()) {
+      board_.faults().Report(absl::InternalError(absl::StrCat(
+          "host ", device_, ".", data.subchannel_index, ": opened by the restore alone")));
+      return absl::OkStatus();
+    }
+    const std::shared_ptr<Lane> lane = std::move(found->second);
+    suspended_.erase(found);
+    lanes_[&channel] = lane;
+    lane->Resume(channel);
+    channel.Start(*lane);
+    return absl::OkStatus();
   }
   void OnGpadlTornDown(uint32_t handle) override { shared_.erase(handle); }
 
@@ -45,6 +81,11 @@ class ExchangeVsp final : public Vsp {
   void OnPacket(Channel&, const Packet&) override {}
 
  private:
+  struct Shared {
+    Mapping mapping;
+    uint32_t shared_bytes = 0;
+  };
+
   // How many sub-channels there are.
   uint64_t OnHello(const Packet& packet) {
     const auto hello = ReadAs<ExchangeHello>(packet.payload);
@@ -63,7 +104,7 @@ class ExchangeVsp final : public Vsp {
       board_.faults().Report(absl::InternalError(
           absl::StrCat("host ", device_, ": the shared buffer is not what the guest wrote")));
     }
-    shared_.insert_or_assign(hello.gpadl, *std::move(mapped));
+    shared_.insert_or_assign(hello.gpadl, Shared{*std::move(mapped), hello.shared_bytes});
   }
 
   VspContext& context_;
@@ -71,7 +112,8 @@ class ExchangeVsp final : public Vsp {
   const uint32_t device_;
   std::map<Channel*, std::shared_ptr<Lane>> lanes_;
   std::vector<std::shared_ptr<Lane>> closed_;
-  std::map<uint32_t, Mapping> shared_;
+  std::map<uint16_t, std::shared_ptr<Lane>> suspended_;  // by sub-channel index
+  std::map<uint32_t, Shared> shared_;                    // by GPADL handle
 };
 
 constexpr VspClass VspClassWith(bool monitored) {

@@ -38,8 +38,8 @@ struct FaultPlan {
   // ---- Interrupts to the guest, signals to the host: each raising draws one of them.
   Chance interrupt_late;
   Chance interrupt_duplicated;
-  Chance interrupt_lost;  // and repaired: raised again after up to interrupt_repair_max
-  Chance interrupt_early;  // with nothing to tell, while the guest is calling the hypervisor
+  Chance interrupt_lost;       // and repaired: raised again after up to interrupt_repair_max
+  Chance interrupt_early;      // with nothing to tell, while the guest is calling the hypervisor
   Chance interrupt_wrong_cpu;  // to another one first, late to the right one
   Chance signal_late;
   Chance signal_duplicated;
@@ -68,7 +68,7 @@ struct FaultPlan {
   uint32_t restart_weight = 0;
   uint32_t retarget_weight = 0;
   uint32_t reconnect_weight = 0;
-  uint32_t crash_weight = 0;  // of the guest, which starts again
+  uint32_t crash_weight = 0;    // of the guest, which starts again
   uint32_t restore_weight = 0;  // the host is saved and restored
   uint32_t hostile_ring_weight = 0;
   uint32_t hostile_message_weight = 0;

@@ -20,8 +20,8 @@ uint32_t WordAt(std::span<const std::byte> message, size_t offset) {
 // Of the messages that are about a channel.
 uint32_t RelidOf(std::span<const std::byte> message) {
   const bool offer = WordAt(message, 0) == static_cast<uint32_t>(MessageType::kOfferChannel);
-  return WordAt(message, offer ? offsetof(OfferChannelMessage, relid)
-                               : offsetof(RescindMessage, relid));
+  return WordAt(message,
+                offer ? offsetof(OfferChannelMessage, relid) : offsetof(RescindMessage, relid));
 }
 
 }  // namespace

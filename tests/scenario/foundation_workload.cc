@@ -55,10 +55,9 @@ class FoundationWorkload final : public Workload {
   absl::StatusOr<DeviceId> Offer(EmbeddedHost& host, uint32_t device) override {
     if (device < kExchanges) {
       Renew(device);
-      return host.AddDevice(ExchangeVspClass(board_.plan(device).monitored), InstanceOf(device),
-                            [this, device](VspContext& context) {
-                              return board_.MakeVsp(context, device);
-                            });
+      return host.AddDevice(
+          ExchangeVspClass(board_.plan(device).monitored), InstanceOf(device),
+          [this, device](VspContext& context) { return board_.MakeVsp(context, device); });
     }
     const VspClass& vsp = device < kExchanges + kEchoes ? EchoVspClass() : HeartbeatVspClass();
     return host.AddDevice(vsp, InstanceOf(device));

@@ -38,8 +38,7 @@ Machine::Machine(const FaultPlan& plan, uint64_t seed, std::ostream* trace)
   if (plan.host_version_max != 0) options.server.max_version = plan.host_version_max;
   host_ = std::make_unique<EmbeddedHost>(*memory_, host_executor_, ExecutorsOf(cpus_), options);
   outbox_.Connect(*host_);
-  partition_ =
-      std::make_unique<FaultyPartition>(host_->partition(), ExecutorsOf(cpus_), faults_);
+  partition_ = std::make_unique<FaultyPartition>(host_->partition(), ExecutorsOf(cpus_), faults_);
 }
 
 Machine::~Machine() { TearDown(); }
@@ -59,8 +58,8 @@ void Machine::Boot(std::span<const DeviceClass* const> classes) {
   SynicTransport::Options options;
   options.monitor_pages = faults_.plan().monitor_pages;
   options.crash_pause = Callback::To<&Machine::PauseInCrash>(this);
-  guest_->transport = std::make_unique<SynicTransport>(*partition_, ExecutorsOf(cpus_),
-                                                       *guest_->pages, options);
+  guest_->transport =
+      std::make_unique<SynicTransport>(*partition_, ExecutorsOf(cpus_), *guest_->pages, options);
   guest_->bus = std::make_unique<Bus>(*guest_->transport, Bus::Options{});
   faults_.Report(OnBus([&](Bus& bus) { return bus.RegisterClasses(classes); }));
 }

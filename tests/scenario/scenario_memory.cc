@@ -26,8 +26,8 @@ absl::StatusOr<ReusedMemory*> ScenarioMemory() {
   if (!pages.ok()) return pages.status();
   auto reused = std::make_unique<ReusedMemory>(**pages);
   // What a fork inherits is its parent's, and stays as it is.
-  memory = new OwnMemory{
-      .process = getpid(), .pages = *std::move(pages), .reused = std::move(reused)};
+  memory =
+      new OwnMemory{.process = getpid(), .pages = *std::move(pages), .reused = std::move(reused)};
   return memory->reused.get();
 }
 
