@@ -12,9 +12,10 @@ SimpleDevice::~SimpleDevice() = default;
 Task<absl::Status> SimpleDevice::Start() {
   absl::StatusOr<Channel*> channel = co_await context_.OpenChannel();
   if (!channel.ok()) co_return channel.status();
+  if ((*channel)->closed()) co_return (*channel)->reason();  // on the way here
   channel_ = *channel;
   channel_->Start(*this);
-  absl::Status negotiated = co_await Negotiate(*channel_);
+  absl::Status negotiated = co_await Negotiate(**channel);
   co_return negotiated;
 }
 
@@ -28,13 +29,14 @@ Task<void> SimpleDevice::PrepareStop(StopReason reason) {
   absl::Status drained = co_await gate_.Close(deadline);
   // Closing ends every request with an error, so what the first wait did not see end does now.
   (void)co_await context_.CloseChannels();
-  channel_ = nullptr;
   if (!drained.ok()) (void)co_await gate_.Close(DeadlineIn(context_.executor()));
   OnStopped(reason);
 }
 
 void SimpleDevice::OnClosed(Channel& channel, const absl::Status& reason) {
-  (void)channel;
+  // Now, not when PrepareStop is through with closing it: the transport destroys it before that, on
+  // another executor.
+  if (&channel == channel_) channel_ = nullptr;
   if (!gate_.closed()) context_.Fail(reason);
 }
 

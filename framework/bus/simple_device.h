@@ -11,7 +11,8 @@
 // it; it ends by itself because its waits have deadlines, and early when the channel is rescinded.
 //
 // Thread safety: the device's executor. Ownership: the context owns the channel; channel() is null
-// before Start opened it and after PrepareStop closed it, and nothing is delivered after that.
+// before Start opened it and from the moment it ended, whoever ended it, and nothing is delivered
+// after that.
 // Errors: a channel that ended on its own (a peer that broke a rule) fails the device through
 // DeviceContext::Fail.
 #ifndef VMBUSKIT_FRAMEWORK_BUS_SIMPLE_DEVICE_H_

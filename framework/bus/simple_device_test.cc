@@ -28,6 +28,7 @@ class Multiplier final : public SimpleDevice {
     stopped.push_back(reason);
   }
   void BreakChannel() { channel()->Close(absl::DataLossError("write_index is 3")); }
+  bool has_channel() const { return channel() != nullptr; }
   // Work that outlives a packet callback: the device waits for it.
   void Linger(Duration duration) { Spawn(context().executor(), Hold(duration)); }
 
@@ -125,6 +126,22 @@ TEST_P(SimpleDeviceTest, AHostThatBreaksTheRingFailsTheDevice) {
   EXPECT_EQ(OnBus([](Bus& bus) { return bus.RestartDevice(kDisk1); }), absl::OkStatus());
   Run();
   EXPECT_EQ(State(kDisk1), "running");
+}
+
+// Found by tests/fuzz/guest_fuzz: what a class does on its own account, between the end of its
+// channel and the end of its stop, met a channel that the transport had destroyed.
+TEST_P(SimpleDeviceTest, TheClassHasNoChannelFromTheMomentItEnds) {
+  StartMultiplier();
+  ASSERT_TRUE(Multiplier::last->has_channel());
+  {
+    const SimTurn turn = sim_.Enter(static_cast<const SimExecutor&>(bus_executor()));
+    Multiplier::last->BreakChannel();
+    EXPECT_FALSE(Multiplier::last->has_channel());
+  }
+  Run();
+  EXPECT_EQ(OnBus([](Bus& bus) { return bus.RestartDevice(kDisk1); }), absl::OkStatus());
+  Run();
+  EXPECT_TRUE(Multiplier::last->has_channel());
 }
 
 TEST_P(SimpleDeviceTest, StoppingWaitsForWorkInProgress) {
