@@ -1,7 +1,7 @@
 // One end of a channel, guest's or host's, whose peer is honest until the input makes it lie: in words of the rings, in
 // packets, in what it answers. Meanwhile the user sends, asks, gives up, waits and closes, also from inside every call.
-// Each request that started ends exactly once, each wait ends, nothing is delivered after the end, and while the peer
-// is honest nothing readable is left lying, nobody waits for space that is there, and what it reads is right.
+// Each request that started ends exactly once, each wait ends, nothing is delivered after the end. While the peer is
+// honest nothing readable is left lying, nobody waits for space that is there, and what the peer reads is right.
 #include <array>
 #include <cstring>
 #include <optional>

@@ -1,5 +1,5 @@
-// Packets of any content: extensions of transfer pages and of guest pages, pipe headers, wire structures. What is
-// accepted stays inside its bytes and its limits; what this side builds is accepted and reads back the same.
+// Packets of any content: extensions of transfer pages and of guest pages, pipe headers, wire structures. What is taken
+// stays inside its bytes and its limits; what this side builds is taken too and reads back the same.
 #include <algorithm>
 #include <array>
 #include <vector>

@@ -135,7 +135,7 @@ void FuzzWriter(FuzzedDataProvider& input, TestRing& ring) {
   }
 }
 
-// Both ends of one ring, each waiting only for the other's signals: neither may wait while the other has what it needs.
+// Both ends of one ring, each waiting for the other's signals only: none may wait while what it waits for is there.
 class HonestEnds {
  public:
   HonestEnds(FuzzedDataProvider& input, TestRing& ring)

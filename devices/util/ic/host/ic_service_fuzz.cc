@@ -1,7 +1,6 @@
-// Both sides of an integration component on one channel, and before either of them a peer that says what it likes: the
-// guest's device against a lying host, the host's service against a lying guest, and the two of them together. A
-// request reaches the device only after a negotiation, an answer the service only while it is ready; what either sends
-// is right.
+// Both sides of an integration component on one channel, and before either of them a peer that says what it likes: a
+// guest's device against a lying host, a host's service against a lying guest, and the two of them together. Requests
+// reach the device only after a negotiation, answers the service only while it is ready; what either sends is right.
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -10,6 +9,7 @@
 #include "devices/util/ic/host/ic_vsp.h"
 #include "devices/util/ic/ic_device.h"
 #include "framework/base/fuzzing.h"
+#include "framework/base/saved_state.h"
 #include "framework/channel/ring_testing.h"
 #include "platform/sim/scheduler.h"
 #include "transports/embedded_host/testing/fake_vsp_context.h"
@@ -133,7 +133,7 @@ class Fuzz final : public ChannelHandler {
     }
     Settle();
     CloseBoth();
-    Require(!vsp_.is_ready() && OfferUserDefined()[0] == std::byte{kPipeModeMessage});
+    Require(!vsp_->is_ready() && OfferUserDefined()[0] == std::byte{kPipeModeMessage});
   }
 
  private:
@@ -146,20 +146,23 @@ class Fuzz final : public ChannelHandler {
                                                .outgoing = up_.memory(),
                                                .signal_peer = Callback::To<&Fuzz::SignalHost>(this),
                                                .answer_bytes = with_device_ ? kMessageBytes : 0});
+    MakeHost();
+    // The liar first: a host that finds its guest's words in the ring already is not spared.
+    if (!with_device_) guest_->Start(*this);
+    if (!with_vsp_) host_->Start(*this);
+    if (with_device_) guest_->Start(device_);
+    if (with_vsp_) Require(vsp_->OnOpen(*host_, vsp_context_.open_data()).ok());
+  }
+  void MakeHost() {
     host_.emplace(executor_, Channel::Options{.name = "host end",
                                               .incoming = up_.memory(),
                                               .outgoing = down_.memory(),
                                               .signal_peer = Callback::To<&Fuzz::SignalGuest>(this),
                                               .guest_end = false});
-    // The liar first: a host that finds its guest's words in the ring already is not spared.
-    if (!with_device_) guest_->Start(*this);
-    if (!with_vsp_) host_->Start(*this);
-    if (with_device_) guest_->Start(device_);
-    if (with_vsp_) Require(vsp_.OnOpen(*host_, vsp_context_.open_data()).ok());
   }
   void CloseBoth() {
     const SimTurn turn = sim_.Enter(executor_);
-    if (with_vsp_) vsp_.OnClose(*host_);
+    if (with_vsp_) vsp_->OnClose(*host_);
     host_->Close(absl::CancelledError("the end"));
     guest_->Close(absl::CancelledError("the end"));
     host_.reset();
@@ -172,15 +175,15 @@ class Fuzz final : public ChannelHandler {
   void SignalGuest() { guest_->wake().Signal(); }
 
   void Act() {
-    switch (Below(8)) {
+    switch (Below(9)) {
       case 0:
-        if (with_vsp_) vsp_.Renegotiate();
+        if (with_vsp_) vsp_->Renegotiate();
         return;
       case 1: {
         static const std::vector<std::byte> bytes = Pattern(kMessageBytes - kBodyOffset);
         const auto body = std::span(bytes).first(Below(static_cast<uint32_t>(bytes.size() + 1)));
-        for (uint32_t count = 1 + Below(16); with_vsp_ && count > 0; --count) vsp_.Ask(body);
-        if (with_vsp_ && Below(2) == 0) vsp_.Renegotiate();  // also when the ring is full
+        for (uint32_t count = 1 + Below(16); with_vsp_ && count > 0; --count) vsp_->Ask(body);
+        if (with_vsp_ && Below(2) == 0) vsp_->Renegotiate();  // also when the ring is full
         return;
       }
       case 2:
@@ -192,14 +195,37 @@ class Fuzz final : public ChannelHandler {
         return;
       case 3:
         return Looks();
+      case 4:
+        if (with_vsp_ && Below(4) == 0) SavedAndRestored();
+        return;
       default:
         return Lies();
     }
   }
+  // The service goes on in another host, on the same rings; a state that was tampered with is refused, or does no harm.
+  void SavedAndRestored() {
+    StateWriter writer;
+    Require(vsp_->Save(writer).ok());
+    std::vector<std::byte> state = std::move(writer).Take();
+    if (!with_device_ && Below(2) == 0) {
+      state[Below(static_cast<uint32_t>(state.size()))] = static_cast<std::byte>(Below(256));
+      state.resize(state.size() - Below(4));
+    }
+    const uint64_t asked = vsp_->asked;
+    host_->Close(absl::CancelledError("the host goes away"));
+    MakeHost();
+    vsp_.emplace(vsp_context_);
+    vsp_->asked = asked;
+    StateReader reader(state);
+    const bool restored = vsp_->Restore(reader).ok();
+    Require(restored == reader.ok());
+    if (restored) Require(vsp_->OnReopen(*host_, vsp_context_.open_data()).ok());
+    if (!restored) Require(vsp_->OnOpen(*host_, vsp_context_.open_data()).ok());
+  }
   void Looks() {
     InspectNode node;
     device_.Inspect(node.Child("device"));
-    vsp_.Inspect(node.Child("vsp"));
+    vsp_->Inspect(node.Child("vsp"));
     Require(device_.NegotiatedVersions().empty() != device_.versions().has_value());
   }
 
@@ -246,7 +272,7 @@ class Fuzz final : public ChannelHandler {
       return;
     }
     Require(message->header.flags == kRequestFlags && message->header.transaction_id == 0);
-    Require(message->header.message_type == MessageType::kNegotiate || vsp_.asked > 0);
+    Require(message->header.message_type == MessageType::kNegotiate || vsp_->asked > 0);
   }
 
   void Settle() {
@@ -254,7 +280,7 @@ class Fuzz final : public ChannelHandler {
     if (!with_device_ || !with_vsp_) return;
     // Two honest sides come to an agreement, and each request is answered.
     Require(!guest_->closed() && !host_->closed());
-    Require(vsp_.is_ready() && device_.versions() == vsp_.versions());
+    Require(vsp_->is_ready() && device_.versions() == vsp_->versions());
   }
 
   FuzzedDataProvider& input_;
@@ -265,7 +291,7 @@ class Fuzz final : public ChannelHandler {
   FakeDeviceContext device_context_{executor_};
   FakeVspContext vsp_context_{executor_};
   FuzzedDevice device_{device_context_, input_};
-  FuzzedVsp vsp_{vsp_context_};
+  std::optional<FuzzedVsp> vsp_{std::in_place, vsp_context_};
   std::optional<Channel> guest_;
   std::optional<Channel> host_;
   bool with_device_ = false;
