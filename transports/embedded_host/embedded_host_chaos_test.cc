@@ -3,72 +3,23 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "platform/random.h"
 #include "transports/embedded_host/raw_guest.h"
+#include "transports/embedded_host/strict_vsp.h"
 
 namespace vmbuskit {
 namespace {
-
-// Checks the order of its calls, and does what a packet's first byte says.
-class StrictVsp : public Vsp {
- public:
-  explicit StrictVsp(VspContext& context) : context_(context) {}
-  ~StrictVsp() override { EXPECT_TRUE(open_.empty()) << "destroyed with an open channel"; }
-
-  absl::Status OnOpen(Channel& channel, const OpenData& data) override {
-    if (data.user_data[0] == std::byte{0xFF}) return absl::UnavailableError("asked to refuse");
-    EXPECT_TRUE(open_.insert(&channel).second);
-    channel.Start(*this);
-    return absl::OkStatus();
-  }
-  void OnClose(Channel& channel) override {
-    EXPECT_TRUE(channel.closed());
-    EXPECT_EQ(open_.erase(&channel), 1u);
-  }
-  void OnGpadlTornDown(uint32_t handle) override { mapped_.erase(handle); }
-  void OnPacket(Channel& channel, const Packet& packet) override {
-    EXPECT_TRUE(open_.contains(&channel));
-    const auto word = packet.PayloadAs<uint64_t>().value_or(0);
-    const auto handle = static_cast<uint32_t>(word >> 8);
-    if ((word & 0xFF) == 1) (void)context_.OfferSubchannels(handle % 4);
-    if ((word & 0xFF) == 2) {
-      absl::StatusOr<Mapping> mapping = context_.MapGpadl(handle);
-      if (mapping.ok()) mapped_[handle] = std::move(*mapping);
-    }
-    if (packet.completion_requested) {
-      (void)channel.Complete(packet.transaction_id, packet.payload);
-    } else {
-      (void)channel.Send({.payload = packet.payload});
-    }
-  }
-
- private:
-  VspContext& context_;
-  std::set<Channel*> open_;
-  std::map<uint32_t, Mapping> mapped_;
-};
-
-const VspClass kStrictClass{
-    .name = "strict",
-    .class_id = Guid::Parse("5a1c6f3e-7d2b-4c11-9e0f-0123456789ab"),
-    .default_instance_id = Guid::Parse("11111111-2222-3333-4444-555555555555"),
-    .monitored = true,
-    .create = [](VspContext& context) -> std::unique_ptr<Vsp> {
-      return std::make_unique<StrictVsp>(context);
-    },
-};
 
 class EmbeddedHostChaosTest : public RawGuestTest {
  protected:
   static constexpr Pfn kRingPages = 40;  // the ring of handle h: six pages from 40 + 6 * (h % 8) on
 
   Guid Instance(uint32_t number) {
-    Guid instance = kStrictClass.default_instance_id;
+    Guid instance = kStrictVspClass.default_instance_id;
     instance.bytes[0] = static_cast<uint8_t>(number);
     return instance;
   }
@@ -125,7 +76,7 @@ class EmbeddedHostChaosTest : public RawGuestTest {
     const auto number = static_cast<uint32_t>(random_.Below(3));
     const auto found = devices_.find(number);
     if (found == devices_.end()) {
-      const absl::StatusOr<DeviceId> id = host_->AddDevice(kStrictClass, Instance(number));
+      const absl::StatusOr<DeviceId> id = host_->AddDevice(kStrictVspClass, Instance(number));
       ASSERT_TRUE(id.ok()) << id.status();
       devices_[number] = *id;
     } else {
@@ -210,7 +161,7 @@ TEST_F(EmbeddedHostChaosTest, NothingIsLeftInTheHostsHands) {
 
   // And a well-behaved guest finds a working host.
   for (const auto& [number, id] : devices_) ASSERT_TRUE(host_->RemoveDevice(id).ok());
-  ASSERT_TRUE(host_->AddDevice(kStrictClass, Instance(9)).ok());
+  ASSERT_TRUE(host_->AddDevice(kStrictVspClass, Instance(9)).ok());
   const OfferChannelMessage offer = ConnectAndGetOffer();
   RawGuestChannel rings(partition(), cpu0_, {200, 201, 202, 203, 204, 205});
   ASSERT_EQ(Open(offer, rings, 5), kStatusSuccess);

@@ -15,89 +15,17 @@
 #include <string>
 #include <vector>
 
-#include "framework/channel/channel.h"
 #include "gtest/gtest.h"
 #include "platform/linux/memfd_memory.h"
 #include "platform/sim/scheduler.h"
 #include "transports/embedded_host/embedded_host.h"
 #include "transports/embedded_host/partition_testing.h"
+#include "transports/embedded_host/raw_guest_channel.h"
 #include "transports/protocol/contact.h"
 #include "transports/protocol/gpadl_messages.h"
 #include "transports/protocol/message_buffer.h"
 
 namespace vmbuskit {
-
-// A ring pair in guest memory, and the guest's end of a channel over it.
-class RawGuestChannel : public ChannelHandler {
- public:
-  // `pages`: the guest-to-host ring, then the host-to-guest ring, half each.
-  RawGuestChannel(Partition& partition, Executor& executor, std::vector<Pfn> pages)
-      : partition_(partition), executor_(executor), pages_(std::move(pages)) {}
-  ~RawGuestChannel() override {
-    if (channel_ != nullptr) channel_->Close(absl::CancelledError("test ends"));
-  }
-
-  const std::vector<Pfn>& pages() const { return pages_; }
-  uint32_t downstream_page() const { return static_cast<uint32_t>(pages_.size() / 2); }
-
-  // Starts at the indices in memory.
-  Channel& Start(uint32_t connection_id) {
-    connection_id_ = connection_id;
-    up_ = MapRing(std::span(pages_).first(downstream_page()));
-    down_ = MapRing(std::span(pages_).subspan(downstream_page()));
-    channel_ = std::make_unique<Channel>(
-        executor_,
-        Channel::Options{.name = "raw guest",
-                         .incoming = RingOf(down_),
-                         .outgoing = RingOf(up_),
-                         .signal_peer = Callback::To<&RawGuestChannel::SignalHost>(this)});
-    channel_->Start(*this);
-    return *channel_;
-  }
-  void Stop() {
-    channel_->Close(absl::CancelledError("stopped"));
-    channel_.reset();
-  }
-
-  void OnPacket(Channel&, const Packet& packet) override {
-    received.emplace_back(reinterpret_cast<const char*>(packet.payload.data()),
-                          packet.payload.size());
-  }
-
-  RingControl& control(uint32_t page) {
-    return *reinterpret_cast<RingControl*>(
-        partition_.memory().Translate(pages_[page] * kPageSize, kPageSize)->data());
-  }
-  Channel& channel() { return *channel_; }
-
-  std::vector<std::string> received;
-  bool signals_held = false;  // the guest keeps its signals to itself
-  HypercallStatus last_signal = HypercallStatus::kSuccess;
-
- private:
-  void SignalHost() {
-    if (signals_held) return;
-    last_signal = ResultStatus(partition_.Hypercall(0, kCallSignalEventFast, connection_id_, 0));
-  }
-  Mapping MapRing(std::span<const Pfn> pages) {
-    std::vector<Pfn> order(pages.begin(), pages.end());
-    order.insert(order.end(), pages.begin() + 1, pages.end());
-    return *partition_.memory().Map(order);
-  }
-  static RingMemory RingOf(const Mapping& mapping) {
-    std::byte* const bytes = mapping.bytes().data();
-    return {bytes, bytes + kPageSize,
-            static_cast<uint32_t>((mapping.bytes().size() - kPageSize) / 2)};
-  }
-
-  Partition& partition_;
-  Executor& executor_;
-  const std::vector<Pfn> pages_;
-  uint32_t connection_id_ = 0;
-  Mapping up_;
-  Mapping down_;
-  std::unique_ptr<Channel> channel_;
-};
 
 class RawGuestTest : public ::testing::Test {
  protected:

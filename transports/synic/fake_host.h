@@ -29,9 +29,15 @@ class FakeHost {
     };
   }
 
+  void Say(std::span<const std::byte> message) {
+    if (bend == nullptr) return partition_.Queue(message_vp, message);
+    std::vector<std::byte> bent(message.begin(), message.end());
+    bend(bent);
+    partition_.Queue(message_vp, bent);
+  }
   template <typename Message>
   void Say(const Message& message, size_t bytes = sizeof(Message)) {
-    partition_.Queue(message_vp, std::as_bytes(std::span(&message, 1)).first(bytes));
+    Say(std::as_bytes(std::span(&message, 1)).first(bytes));
   }
   void Offer(uint32_t relid, uint16_t subchannel_index = 0) {
     Say(OfferChannelMessage{.class_id = Guid::Parse("ba6163d9-04a1-4d29-b605-72e2ffb1dc7f"),
@@ -65,13 +71,20 @@ class FakeHost {
     return {};
   }
 
+  // The correct answer to what the guest said, once more or at last.
+  void Answer(std::span<const std::byte> message) {
+    Answer(As<MessageHeader>(message).type, message);
+  }
+
   uint32_t version_max = kVersion5_3;
+  uint32_t features = 0;  // of those that the guest asks for
   uint32_t message_vp = 0;
   uint8_t monitor_id = kNoMonitor;
   uint32_t status = 0;  // of every CREATED, RESULT and RESPONSE
   std::vector<uint32_t> offers = {5};
   std::set<MessageType> silent;
   std::map<MessageType, std::function<void()>> before;
+  std::function<void(std::vector<std::byte>& message)> bend;  // changes what is said
   std::vector<std::vector<std::byte>> received;
   uint32_t accepted = 0;  // GPADLs
 
@@ -123,10 +136,15 @@ class FakeHost {
     }
   }
   void AnswerContact(const InitiateContactMessage& contact) {
+    uint32_t granted = contact.features & features;
+    if (contact.child_to_parent == 0) granted &= ~kFeatureServerMonitorPages;
     const VersionReply reply{.supported = contact.version <= version_max,
                              .selected_version = contact.version,
-                             .message_connection_id = 1};
-    partition_.Queue(message_vp, EmitVersionResponse(reply, contact.version).bytes());
+                             .message_connection_id = 1,
+                             .features = granted,
+                             .parent_to_child = contact.parent_to_child,
+                             .child_to_parent = contact.child_to_parent};
+    Say(EmitVersionResponse(reply, contact.version).bytes());
   }
   void AnswerGpadl() {
     if (missing_ > 0) return;

@@ -77,6 +77,7 @@ class FakePartition final : public Partition {
     if ((vps_[0].registers[kRegHypercall] & kPageRegisterEnable) == 0) return kHypercallUndefined;
     if (control == kCallSignalEventFast) {
       signals.push_back(static_cast<uint32_t>(input));
+      if (on_signal != nullptr) on_signal(static_cast<uint32_t>(input));
       return HypercallResult(signal_status);
     }
     PostMessageInput post;
@@ -149,6 +150,7 @@ class FakePartition final : public Partition {
   std::vector<Write> writes;
   std::set<uint32_t> failing_registers;
   std::function<HypercallStatus(uint32_t connection, std::span<const std::byte> message)> on_post;
+  std::function<void(uint32_t connection)> on_signal;
   std::deque<HypercallStatus> post_statuses;  // of the next posts; success is left to on_post
   HypercallStatus post_status = HypercallStatus::kSuccess;  // without on_post
   HypercallStatus signal_status = HypercallStatus::kSuccess;
