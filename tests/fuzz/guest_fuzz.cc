@@ -1,0 +1,295 @@
+// A whole guest against a hostile host. The input is a program: the first operation says what world
+// it is, each other one what the host (or the guest's owner) does next. See hostile_host.h for what
+// the host can do, guest_world.h for what must hold at the end; besides, after every operation
+// everything comes to rest.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <iterator>
+
+#include "devices/echo/protocol.h"
+#include "devices/util/heartbeat/protocol.h"
+#include "devices/util/ic/negotiation.h"
+#include "framework/base/fuzzing.h"
+#include "tests/fuzz/guest_world.h"
+#include "tests/fuzz/program.h"
+
+namespace vmbuskit {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kTimes[] = {microseconds(1), milliseconds(1), milliseconds(120), seconds(1),
+                               seconds(5),      seconds(61),     seconds(182),      seconds(305)};
+constexpr uint32_t kRegisters[] = {0,         kRegGuestOsId, kRegHypercall,         kRegScontrol,
+                                   kRegSiefp, kRegSimp,      kRegSint0 + kVmbusSint};
+constexpr HypercallStatus kPostStatuses[] = {
+    HypercallStatus::kInsufficientBuffers, HypercallStatus::kInsufficientMemory,
+    HypercallStatus::kInvalidConnectionId, HypercallStatus::kInvalidParameter};
+constexpr uint8_t kNoSettle = 0x80;  // in `who`: the next operation follows at once
+constexpr uint32_t kSendsMax = 600;  // of one operation: more than a ring holds
+
+class Fuzz {
+ public:
+  Fuzz(MemfdMemory& memory, const Operation& world)
+      : guarded_((world.who & 1) == 0),
+        ending_(static_cast<GuestWorld::Ending>(world.who >> 1 & 3)),
+        world_(memory, Choose(world)) {
+    if (ending_ > GuestWorld::Ending::kCrash) ending_ = GuestWorld::Ending::kUnload;
+  }
+
+  void Do(const Operation& operation) {
+    static constexpr void (Fuzz::* kDoings[])(const Operation&) = {
+        &Fuzz::Serve,    &Fuzz::Serve,       &Fuzz::SendPacket, &Fuzz::SendPacket,
+        &Fuzz::Control,  &Fuzz::Control,     &Fuzz::Data,       &Fuzz::SendIc,
+        &Fuzz::SendIc,   &Fuzz::Interrupt,   &Fuzz::Flags,      &Fuzz::Offer,
+        &Fuzz::Offer,    &Fuzz::Rescind,     &Fuzz::Silence,    &Fuzz::AnswerAgain,
+        &Fuzz::SayRaw,   &Fuzz::AnswerAgain, &Fuzz::Slot,       &Fuzz::RefusePosts,
+        &Fuzz::PassTime, &Fuzz::PassTime,    &Fuzz::Monitor,    &Fuzz::Chat,
+        &Fuzz::Chat,     &Fuzz::Restart,     &Fuzz::Retarget,   &Fuzz::Cpus,
+        &Fuzz::Look,     &Fuzz::Reconnect,   &Fuzz::Plan,       &Fuzz::Flood,
+    };
+    (this->*kDoings[operation.code % std::size(kDoings)])(operation);
+    if ((operation.who & kNoSettle) == 0) world_.Settle();
+  }
+  void Finish() {
+    world_.Settle();
+    world_.Finish(ending_);
+  }
+
+ private:
+  using Direction = RawRings::Direction;
+
+  static GuestWorld::Options Choose(const Operation& world) {
+    GuestWorld::Options options;
+    options.host.guarded = (world.who & 1) == 0;
+    options.host.version_max = kVersionsNewestFirst[world.code % kVersionsNewestFirst.size()];
+    options.host.features = options.client_features = world.a & 0xFF;
+    options.monitor_pages = (world.who & 8) == 0;
+    options.isolated = (world.who & 16) != 0;
+    if (!options.host.guarded) {
+      options.host.offers_at_once = (world.who & 32) == 0;
+      if ((world.who & 64) != 0) options.pages = world.c >> 48 & 63;
+      options.pages = std::max<uint64_t>(options.pages, 1);
+      options.failing_register = kRegisters[(world.a >> 8) % std::size(kRegisters)];
+      options.silent = static_cast<uint32_t>(world.c & 0xFF);
+      // Contact and request for offers are answered mostly, or nothing happens.
+      if ((world.c & 0x300) != 0x300) options.silent &= ~3u;
+    }
+    options.seed = world.b;
+    options.chatter = {.shares_bytes = static_cast<uint32_t>(world.c >> 16 & 0x7FFF),
+                       .subchannels = static_cast<uint32_t>(world.c >> 32 & 1),
+                       .calls = (world.c >> 33 & 1) == 0};
+    return options;
+  }
+
+  static Bend BendOf(const Operation& operation) {
+    return {.offset = operation.b & 0xFFFF,
+            .value = operation.c,
+            .longer = static_cast<int8_t>(operation.b >> 16)};
+  }
+  HostileHost::Victim* Victim(const Operation& operation) {
+    return world_.host().Find(operation.who & 0x3F);
+  }
+  static Direction DirectionOf(const Operation& operation) {
+    return (operation.who & 0x40) != 0 ? RawRings::kIncoming : RawRings::kOutgoing;
+  }
+  // One of the devices, not the honest one while it is guarded.
+  Guid Instance(const Operation& operation) const {
+    return HostileHost::Instance((guarded_ ? 2 : 1) + operation.who % 6);
+  }
+
+  // ---- Rings.
+  void Serve(const Operation& operation) {
+    if (HostileHost::Victim* victim = Victim(operation)) {
+      world_.host().Serve(*victim, operation.a % 64 + 1, BendOf(operation));
+    }
+  }
+  // The descriptor is that of a packet with that payload, bent.
+  void SendPacket(const Operation& operation) {
+    HostileHost::Victim* victim = Victim(operation);
+    if (victim == nullptr) return;
+    static constexpr uint8_t kTypes[] = {6, 6, 11, 7, 9, 5, 0, 255};
+    const size_t payload_bytes = (operation.a & 0x1F) * 8;
+    const uint64_t type = kTypes[operation.a >> 5 & 7];
+    const uint64_t flags = operation.a >> 8 & 1;
+    const uint64_t bend = operation.a >> 9 == 0 ? 0 : uint64_t{operation.b >> 16} << 16;
+    const uint64_t descriptor =
+        (type | uint64_t{2} << 16 | (2 + payload_bytes / 8) << 32 | flags << 48) ^ bend;
+    std::array<uint64_t, 32> words;
+    words.fill(operation.c);
+    world_.host().Send(*victim, descriptor, operation.b & 0xFFFF,
+                       std::as_bytes(std::span(words)).first(payload_bytes));
+  }
+  void Flood(const Operation& operation) {
+    HostileHost::Victim* victim = Victim(operation);
+    if (victim == nullptr) return;
+    const uint64_t word = operation.c;
+    for (uint32_t i = 0; i < operation.a % kSendsMax; ++i) {
+      world_.host().Send(*victim, 0x0000'0003'0002'0006 | uint64_t{operation.b & 1} << 48, i,
+                         std::as_bytes(std::span(&word, 1)));
+    }
+  }
+  void Control(const Operation& operation) {
+    HostileHost::Victim* victim = Victim(operation);
+    if (victim == nullptr) return;
+    victim->rings.WriteControl(DirectionOf(operation), operation.a, operation.b);
+    if ((operation.c & 1) != 0) world_.host().Interrupt(*victim);
+  }
+  void Data(const Operation& operation) {
+    HostileHost::Victim* victim = Victim(operation);
+    if (victim == nullptr) return;
+    const uint32_t offset =
+        operation.b % 2 == 0 ? operation.a : victim->rings.written() + operation.a;
+    victim->rings.WriteData(DirectionOf(operation), offset, operation.c);
+  }
+  // A negotiation, or a beat.
+  void SendIc(const Operation& operation) {
+    HostileHost::Victim* victim = Victim(operation);
+    if (victim == nullptr) return;
+    static constexpr ic::Version kVersions[] = {{1, 0}, {3, 0}};
+    std::vector<std::byte> message(256);
+    if (operation.a % 2 == 0) {
+      message.resize(ic::BuildNegotiation({kVersions, kVersions}, message));
+    } else {
+      ic::Header header{};
+      header.framework = header.message = {3, 0};
+      header.message_type = ic::MessageType::kHeartbeat;
+      header.body_bytes = sizeof(heartbeat::Body);
+      header.flags = ic::kRequestFlags;
+      message.resize(ic::FinishMessage(message, header));
+    }
+    BendOf(operation).Apply(message, 2048);
+    const uint64_t length = 2 + (message.size() + 7) / 8;
+    world_.host().Send(*victim, 0x0002'0006 | length << 32, operation.a, message);
+  }
+  void Interrupt(const Operation& operation) {
+    if (operation.a % 4 == 0) {
+      return world_.partition().Raise(operation.who % 2, static_cast<uint8_t>(operation.b));
+    }
+    world_.host().Interrupt(operation.who % 2, operation.b);
+  }
+  void Flags(const Operation& operation) {
+    world_.host().WriteFlags(operation.who, operation.a, operation.c);
+  }
+
+  // ---- Messages.
+  void Offer(const Operation& operation) {
+    static constexpr Guid kUnknown = Guid::Parse("ffffffff-0000-4000-8000-766d6275736b");
+    const Guid classes[] = {kChatterClassId, kChatterClassId, echo::kClassId, heartbeat::kClassId,
+                            kUnknown};
+    world_.host().Offer(classes[operation.who % 5], operation.a % 8, operation.b,
+                        static_cast<uint16_t>(operation.c & 0xFFFF),
+                        static_cast<uint16_t>(operation.c >> 16),
+                        (operation.c >> 32 & 1) == 0 ? uint8_t{kNoMonitor}
+                                                     : static_cast<uint8_t>(operation.c >> 40));
+  }
+  void Rescind(const Operation& operation) { world_.host().Rescind(operation.b); }
+  void Silence(const Operation& operation) { world_.host().SetSilent(operation.b); }
+  void AnswerAgain(const Operation& operation) {
+    if (guarded_ || operation.a < 512) {
+      world_.host().AnswerAgain(operation.a, BendOf(operation));
+    } else {  // the last one
+      const size_t count = world_.host().fake().received.size();
+      world_.host().AnswerAgain(static_cast<uint32_t>(count - 1), BendOf(operation));
+    }
+  }
+  void SayRaw(const Operation& operation) {
+    world_.host().SayRaw(operation.a % (kMessageTypeCount + 3), operation.b,
+                         static_cast<uint32_t>(operation.c >> 32), operation.c,
+                         8 + operation.who % 64 * 4);
+  }
+  void Slot(const Operation& operation) {
+    static constexpr uint32_t kTypes[] = {kMessageTypeVmbus, kMessageTypeTimer, 2, ~0u};
+    world_.host().WriteSlot(operation.who, kTypes[operation.a % std::size(kTypes)],
+                            static_cast<uint8_t>(operation.b), operation.a >> 8 & 1, operation.c);
+  }
+  void RefusePosts(const Operation& operation) {
+    // Those that the guest must take as the end of everything are no attack on one device.
+    const HypercallStatus status =
+        kPostStatuses[operation.a % (guarded_ ? 3 : std::size(kPostStatuses))];
+    const uint32_t count = operation.b % (guarded_ ? 8 : 128);
+    world_.partition().post_statuses.assign(count, status);
+    if (!guarded_ && operation.c % 8 == 1) {
+      world_.partition().signal_status = HypercallStatus::kInvalidConnectionId;
+    }
+  }
+  void Monitor(const Operation& operation) { world_.host().WriteMonitor(operation.b, operation.c); }
+  void PassTime(const Operation& operation) {
+    world_.Pass(kTimes[operation.a % std::size(kTimes)]);
+  }
+
+  // ---- The guest's owner.
+  void Chat(const Operation& operation) {
+    std::vector<Chatter*>& chatters = world_.chatter().alive;
+    if (chatters.empty()) return;
+    Chatter& chatter = *chatters[operation.who % chatters.size()];
+    const SimTurn turn = world_.sim().Enter(world_.cpu(chatter.executor().cpu()));
+    switch (operation.a % 8) {
+      case 0:
+      case 1:
+      case 2:
+        return chatter.Ask(operation.b % 8);
+      case 3:
+        return chatter.Abandon();
+      case 4:
+        return operation.c % 8 == 0 ? chatter.Hang() : chatter.Ask(1);
+      default:
+        return chatter.Say(operation.b % 400, operation.c % 2100);
+    }
+  }
+  void Restart(const Operation& operation) {
+    const SimTurn turn = world_.sim().Enter(world_.cpu(0));
+    (void)world_.bus().RestartDevice(Instance(operation));
+  }
+  void Retarget(const Operation& operation) {
+    world_.Spawn(world_.bus().Retarget(Instance(operation), operation.a % 3, operation.b % 3));
+  }
+  void Cpus(const Operation& operation) {
+    const SimTurn turn = world_.sim().Enter(world_.cpu(0));
+    if (operation.a % 3 == 0) return world_.Spawn(world_.bus().MoveChannelsAway(1));
+    (void)(operation.a % 3 == 1 ? world_.bus().SetCpuOffline(operation.b % 3)
+                                : world_.bus().SetCpuOnline(operation.b % 3));
+  }
+  void Look(const Operation& operation) {
+    if (operation.a % 2 == 0) return world_.Spawn(Inspect());
+    world_.Spawn(world_.bus().WaitUntilSettled(seconds(operation.b % 100)));
+  }
+  Task<void> Inspect() {
+    InspectNode node;
+    co_await world_.bus().Inspect(node);
+    world_.transport().Inspect(node);
+    const std::vector<DeviceInfo> devices = co_await world_.bus().Describe();
+    Require(devices.size() <= 12 + 2);
+  }
+  void Reconnect(const Operation&) { world_.Reconnect(); }
+  // Of chatters that start from now on.
+  void Plan(const Operation& operation) {
+    world_.chatter().shares_bytes = operation.b % 0x8000;
+    world_.chatter().subchannels = operation.a % 3;
+    world_.chatter().calls = operation.c % 2 == 0;
+  }
+
+  const bool guarded_;
+  GuestWorld::Ending ending_;
+  GuestWorld world_;
+};
+
+void Run(const std::vector<Operation>& program) {
+  // One for all inputs: what is allocated of it is zeroed first.
+  static const std::unique_ptr<MemfdMemory> memory =
+      *MemfdMemory::Create({.page_count = GuestWorld::kPages});
+  Fuzz fuzz(*memory, program.empty() ? Operation{} : program.front());
+  for (size_t i = 1; i < program.size(); ++i) fuzz.Do(program[i]);
+  fuzz.Finish();
+}
+
+}  // namespace
+}  // namespace vmbuskit
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  vmbuskit::Run(vmbuskit::DecodeProgram(data, size));
+  return 0;
+}

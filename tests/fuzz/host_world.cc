@@ -1,0 +1,293 @@
+#include "tests/fuzz/host_world.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "devices/echo/host/echo_host.h"
+#include "devices/util/heartbeat/host/heartbeat_host.h"
+#include "transports/embedded_host/partition_testing.h"
+#include "transports/embedded_host/strict_vsp.h"
+#include "transports/protocol/contact.h"
+#include "transports/protocol/gpadl_messages.h"
+
+namespace vmbuskit {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr uint64_t kTurnsMax = 20'000;
+
+constexpr int kFetchesMax = 1000;
+
+const VspClass& ClassOf(uint32_t number) {
+  switch (number) {
+    case 0:
+    case 1:
+      return EchoVspClass();
+    case 2:
+      return HeartbeatVspClass();
+    default:
+      return kStrictVspClass;
+  }
+}
+
+Guid InstanceOf(uint32_t number) {
+  Guid guid = Guid::Parse("00000000-0000-4000-8000-0000000000f3");
+  guid.bytes[0] = static_cast<uint8_t>(number);
+  return guid;
+}
+
+}  // namespace
+
+HostWorld::HostWorld(MemfdMemory& memory, const Options& options)
+    : options_(options),
+      sim_(options.seed, {.steps_max = kTurnsMax, .post_capacity = 64}),
+      host_cpu_(sim_.NewExecutor(100)),
+      cpu0_(sim_.NewExecutor(0)),
+      cpu1_(sim_.NewExecutor(1)),
+      memory_(memory),
+      interrupt0_(cpu0_, Callback::To<&HostWorld::OnInterrupt0>(this)),
+      interrupt1_(cpu1_, Callback::To<&HostWorld::OnInterrupt1>(this)) {
+  StrictVsp::restored_host = false;
+  std::memset(At(0), 0, kPages * kPageSize);
+  host_ = std::make_unique<EmbeddedHost>(memory_, host_cpu_, std::vector<Executor*>{&cpu0_, &cpu1_},
+                                         options_.host);
+  for (uint32_t number = 0; number < kDevices; ++number) {
+    devices_[number] = *host_->AddDevice(ClassOf(number), InstanceOf(number));
+  }
+  BringUp();
+  if (options_.guarded) StartHonest();
+}
+
+HostWorld::~HostWorld() { ConnectHandlers(false); }
+
+void HostWorld::ConnectHandlers(bool connect) {
+  for (uint32_t vp = 0; vp < 2; ++vp) {
+    partition().ConnectInterrupt(vp, kVector, connect ? &interrupt(vp) : nullptr);
+  }
+}
+
+void HostWorld::Boot() {
+  if (options_.guarded) return;
+  std::memset(At(0), 0, kPages * kPageSize);
+  BringUp();
+}
+
+void HostWorld::BringUp() {
+  const auto write = [this](uint32_t vp, uint32_t reg, uint64_t value) {
+    (void)partition().WriteRegister(vp, reg, value);
+  };
+  write(0, kRegGuestOsId, OpenSourceGuestOsId(1, 0, 0x060100, 0));
+  write(0, kRegHypercall, PageRegister(kHypercallGpa));
+  ConnectHandlers(true);
+  for (uint32_t vp = 0; vp < 2; ++vp) {
+    write(vp, kRegSimp, PageRegister(SimpGpa(vp)));
+    write(vp, kRegSiefp, PageRegister(SiefpGpa(vp)));
+    std::memset(At(SimpGpa(vp)), 0, kPageSize);
+    std::memset(At(SiefpGpa(vp)), 0, kPageSize);
+    write(vp, kRegSint0 + kVmbusSint, kVector);
+    write(vp, kRegScontrol, kScontrolEnable);
+  }
+  Contact(options_.version, options_.features, 0, kParentToChild, kChildToParent);
+  Settle();
+  negotiated_ = host_->server().negotiated();
+  (void)Post(RequestOffersMessage{});
+  Settle();
+}
+
+void HostWorld::Contact(uint32_t version, uint32_t features, uint32_t vp, Gpa parent_to_child,
+                        Gpa child_to_parent) {
+  const vmbuskit::Contact contact{.version = version,
+                                  .target_vp = vp,
+                                  .features = features,
+                                  .parent_to_child = parent_to_child,
+                                  .child_to_parent = child_to_parent};
+  (void)PostBytes(EmitContact(contact).bytes(), ContactConnectionId(version));
+}
+
+HypercallStatus HostWorld::PostBytes(std::span<const std::byte> message, uint32_t connection_id,
+                                     uint32_t type) {
+  PostMessageInput input{};
+  input.connection_id = connection_id;
+  input.message_type = type;
+  input.payload_size = static_cast<uint32_t>(message.size());
+  std::memcpy(input.payload.data(), message.data(), std::min(message.size(), input.payload.size()));
+  std::memcpy(At(kInputGpa), &input, sizeof input);
+  return ResultStatus(partition().Hypercall(0, kCallPostMessage, kInputGpa, 0));
+}
+
+void HostWorld::CreateGpadl(uint32_t relid, uint32_t handle, std::span<const Pfn> pages) {
+  const GpadlRange range = GpadlRange::Pages(pages);
+  auto messages = GpadlMessages::Create(relid, handle, std::span(&range, 1));
+  MessageBuffer message;
+  while (messages.ok() && messages->Next(message)) {
+    (void)PostBytes(message.bytes(), kMessageConnection);
+  }
+}
+
+// ---- The guest's interrupt handler.
+
+bool HostWorld::Fetch(uint32_t vp) {
+  const absl::StatusOr<uint64_t> simp = partition().ReadRegister(vp, kRegSimp);
+  if (!simp.ok() || (*simp & kPageRegisterEnable) == 0) return false;
+  const Gpa page = *simp & kPageRegisterPageMask;
+  if (page / kPageSize >= kPages) return false;
+  auto& slot = reinterpret_cast<SynicMessagePage*>(At(page))->slot[kVmbusSint];
+  if (slot.payload_size > kMessagePayloadMax) slot.payload_size = kMessagePayloadMax;
+  const std::optional<FetchedMessage> message = FetchMessage(slot);
+  if (!message) return false;
+  if (message->pending) (void)partition().WriteRegister(vp, kRegEom, 0);
+  return true;
+}
+
+void HostWorld::OnInterrupt(uint32_t vp) {
+  if (!held_) {
+    for (int i = 0; i < kFetchesMax && Fetch(vp); ++i) continue;
+  }
+  if (vp != 0 || honest_ == nullptr || !honest_->begun()) return;
+  std::atomic_ref flags(
+      reinterpret_cast<SynicEventFlagsPage*>(At(SiefpGpa(0)))->flags[kVmbusSint][0]);
+  const uint64_t bit = uint64_t{1} << kHonestRelid;
+  if ((flags.fetch_and(~bit) & bit) != 0) honest_->channel().OnSignal();
+}
+
+// ---- The honest device.
+
+void HostWorld::StartHonest() {
+  honest_ = std::make_unique<HonestDriver>(
+      partition(), cpu0_,
+      std::vector<Pfn>{kHonestPage, kHonestPage + 1, kHonestPage + 2, kHonestPage + 3,
+                       kHonestPage + 4, kHonestPage + 5});
+  std::memset(At(kHonestPage * kPageSize), 0, 6 * kPageSize);
+  CreateGpadl(kHonestRelid, kHonestGpadl, honest_->pages());
+  Settle();
+  const uint32_t connection = EventConnectionId(kHonestRelid, kVmbusSint);
+  (void)Post(OpenChannelMessage{.relid = kHonestRelid,
+                                .open_id = 1,
+                                .ring_gpadl = kHonestGpadl,
+                                .downstream_page = honest_->downstream_page(),
+                                .connection_id = connection,
+                                .event_flag = kHonestRelid});
+  Settle();
+  const SimTurn turn = sim_.Enter(cpu0_);
+  honest_->Begin(connection);
+}
+
+void HostWorld::StopHonest() {
+  if (honest_ == nullptr) return;
+  const SimTurn turn = sim_.Enter(cpu0_);
+  honest_.reset();
+}
+
+// What the host knows, for whoever looks into a finding.
+void HostWorld::Explain() {
+  InspectNode node;
+  host_->Inspect(node);
+  std::fprintf(stderr, "%s\n", node.ToJson().c_str());
+}
+
+// Whatever was done on the others' account, this one is served.
+void HostWorld::CheckHonest() {
+  // Nothing that the attacker programmed keeps the clock from moving.
+  for (uint32_t timer = 0; timer < kSyntheticTimerCount; ++timer) {
+    (void)partition().WriteRegister(1, kRegStimer0Config + 2 * timer, 0);
+  }
+  Settle();
+  if (!honest_->accepted() || honest_->channel().closed()) Explain();
+  Require(honest_->accepted() && !honest_->channel().closed());
+  const uint64_t before = honest_->echoes();
+  Require(sim_.RunFor(seconds(3)).ok());
+  Require(!honest_->channel().closed() && honest_->echoes() >= before + 2);
+  InspectNode node;
+  host_->FindVsp(*devices_[0])->Inspect(node);
+  for (const auto& [key, value] : node.values()) {
+    if (key == "wrong" || key == "late") Require(std::get<uint64_t>(value) == 0);
+  }
+}
+
+void HostWorld::ToggleDevice(uint32_t number) {
+  if (options_.guarded) number = 1 + number % (kDevices - 1);
+  std::optional<DeviceId>& device = devices_[number % kDevices];
+  const SimTurn turn = sim_.Enter(host_cpu_);
+  if (device) {
+    Require(host_->RemoveDevice(*std::exchange(device, std::nullopt)).ok());
+  } else {
+    auto id = host_->AddDevice(ClassOf(number % kDevices), InstanceOf(number % kDevices));
+    Require(id.ok());
+    device = *id;
+  }
+}
+
+// ---- Save and restore.
+
+void HostWorld::SaveAndRestore() {
+  StrictVsp::restored_host = true;
+  const SimTurn turn = sim_.Enter(host_cpu_);
+  const absl::StatusOr<std::vector<std::byte>> bytes = host_->Save();
+  Require(bytes.ok());
+  const absl::Status restored = host_->Restore(*bytes);
+  if (!restored.ok()) std::fprintf(stderr, "%s\n", restored.ToString().c_str());
+  Require(restored.ok());
+  ConnectHandlers(true);
+}
+
+void HostWorld::RestoreBent(const Bend& bend) {
+  constexpr size_t kChecksumAt = 24;
+  constexpr size_t kLengthAt = 32;
+  constexpr size_t kBodyAt = 36;
+  if (options_.guarded || saved_.size() < kBodyAt) return;
+  StrictVsp::restored_host = true;
+  std::vector<std::byte> body(saved_.begin() + kBodyAt, saved_.end());
+  bend.Apply(body, body.size() + 256);
+  std::vector<std::byte> bytes(saved_.begin(), saved_.begin() + kBodyAt);
+  uint64_t sum = 0xCBF29CE484222325;
+  for (const std::byte byte : body) sum = (sum ^ std::to_integer<uint8_t>(byte)) * 0x100000001B3;
+  const auto length = static_cast<uint32_t>(body.size());
+  std::memcpy(bytes.data() + kChecksumAt, &sum, sizeof sum);
+  std::memcpy(bytes.data() + kLengthAt, &length, sizeof length);
+  bytes.insert(bytes.end(), body.begin(), body.end());
+  const SimTurn turn = sim_.Enter(host_cpu_);
+  (void)host_->Restore(bytes);
+  ConnectHandlers(true);
+}
+
+// ---- The end.
+
+void HostWorld::CheckNothingHeld() {
+  Require(host_->shared_pages().total() == 0);
+  Require(host_->server().gpadls().count() == 0 && host_->server().gpadls().charged_bytes() == 0);
+  Require(memory_.mapped_pages() == 0);
+}
+
+void HostWorld::Finish(Ending ending) {
+  if (options_.guarded) CheckHonest();
+  StopHonest();
+  held_ = false;
+  if (ending == Ending::kUnload && options_.guarded) {
+    (void)Post(UnloadMessage{});
+    for (uint32_t vp = 0; vp < 2; ++vp) interrupt(vp).Signal();
+    Settle();
+    Require(host_->server().state() == VmbusServer::State::kDisconnected);
+    Require(host_->server().gpadls().count() == 0 && memory_.mapped_pages() == 0);
+    Require(host_->shared_pages().mapped == 0);
+  }
+  {
+    const SimTurn turn = sim_.Enter(host_cpu_);
+    host_->CrashGuest();
+  }
+  CheckNothingHeld();
+  Settle();
+  CheckNothingHeld();
+  if (ending == Ending::kCrashAndAgain) {
+    // A well-behaved guest finds a working host.
+    std::memset(At(0), 0, kPages * kPageSize);
+    BringUp();
+    Require(host_->server().state() == VmbusServer::State::kConnected);
+  }
+  ConnectHandlers(false);
+  for (uint32_t vp = 0; vp < 2; ++vp) interrupt(vp).Cancel();
+}
+
+}  // namespace vmbuskit

@@ -1,0 +1,135 @@
+// A whole embedded host in virtual time, for a fuzzer that plays its guest: four devices (echo
+// twice, heartbeat, one that shares memory), and beside what is attacked one honest echo driver. At
+// its end it checks that the host let go of everything.
+//
+//   HostWorld world(memory, {.guarded = true});
+//   world.Post(CloseChannelMessage{.relid = 3});
+//   world.Settle();                             // ends: nobody may wake himself for ever
+//   world.Finish(HostWorld::Ending::kUnload);
+//
+// Thread safety: the simulation's thread. Lifetime: the memory outlives it and may serve one world
+// after the other. Errors: a requirement that does not hold ends the program.
+#ifndef VMBUSKIT_TESTS_FUZZ_HOST_WORLD_H_
+#define VMBUSKIT_TESTS_FUZZ_HOST_WORLD_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "framework/base/fuzzing.h"
+#include "platform/linux/memfd_memory.h"
+#include "platform/sim/scheduler.h"
+#include "tests/fuzz/honest_driver.h"
+#include "tests/fuzz/raw_rings.h"
+#include "transports/embedded_host/embedded_host.h"
+#include "transports/protocol/message_buffer.h"
+
+namespace vmbuskit {
+
+class HostWorld {
+ public:
+  // What lies where in the guest's memory. From kHostilePage on everything is the attacker's.
+  static constexpr uint64_t kPages = 256;
+  static constexpr Gpa kHypercallGpa = 1 * kPageSize;
+  static constexpr Gpa kInputGpa = 2 * kPageSize;
+  static constexpr Gpa kOutputGpa = 3 * kPageSize;
+  static constexpr Gpa kParentToChild = 4 * kPageSize;
+  static constexpr Gpa kChildToParent = 5 * kPageSize;
+  static constexpr Gpa SimpGpa(uint32_t vp) { return (8 + 2 * vp) * kPageSize; }
+  static constexpr Gpa SiefpGpa(uint32_t vp) { return (9 + 2 * vp) * kPageSize; }
+  static constexpr Pfn kHonestPage = 12;
+  static constexpr Pfn kHostilePage = 24;
+  static constexpr uint8_t kVector = 0xF3;
+  static constexpr uint32_t kHonestRelid = 3;  // offers come ordered by class, then by instance
+  static constexpr uint32_t kHonestGpadl = 0xE1;
+
+  struct Options {
+    bool guarded = true;
+    uint32_t version = kVersion5_3;
+    uint32_t features = 0;
+    uint64_t seed = 0;
+    EmbeddedHost::Options host{};
+  };
+  enum class Ending { kUnload, kCrash, kCrashAndAgain };
+
+  HostWorld(MemfdMemory& memory, const Options& options);
+  ~HostWorld();
+
+  EmbeddedHost& host() { return *host_; }
+  Partition& partition() { return host_->partition(); }
+  SimScheduler& sim() { return sim_; }
+  SimExecutor& host_cpu() { return host_cpu_; }
+  MemfdMemory& memory() { return memory_; }
+  std::byte* At(Gpa gpa) { return memory_.Translate(gpa, 1)->data(); }
+
+  HypercallStatus PostBytes(std::span<const std::byte> message, uint32_t connection_id,
+                            uint32_t type = kMessageTypeVmbus);
+  template <typename T>
+  HypercallStatus Post(const T& message) {
+    return PostBytes(Emit(message, negotiated_).bytes(), kMessageConnection);
+  }
+  void Contact(uint32_t version, uint32_t features, uint32_t vp, Gpa parent_to_child,
+               Gpa child_to_parent);
+  void CreateGpadl(uint32_t relid, uint32_t handle, std::span<const Pfn> pages);
+  HypercallStatus Signal(uint32_t connection_id) {
+    return ResultStatus(partition().Hypercall(0, kCallSignalEventFast, connection_id, 0));
+  }
+  // Takes the message out of a processor's slot; false when there is none.
+  bool Fetch(uint32_t vp);
+  void HoldMessages(bool hold) { held_ = hold; }
+
+  // One of the devices besides the honest one: there, or gone when it was there.
+  void ToggleDevice(uint32_t number);
+
+  // Saves the host and restores it from the same bytes at once: the guest must not notice.
+  void SaveAndRestore();
+  void Save() { saved_ = *host_->Save(); }
+  // From the last saved bytes, changed, with a checksum that fits: whatever comes of it.
+  void RestoreBent(const Bend& bend);
+  // A new connection, as after a boot.
+  void Boot();
+
+  // Until nothing moves.
+  void Settle() { Require(sim_.RunUntilIdle().ok()); }
+  // A guest that programs its timers for every instant gets no further in time.
+  void Pass(Duration time) { (void)sim_.RunFor(time); }
+
+  void Finish(Ending ending);
+
+ private:
+  static constexpr uint32_t kDevices = 4;
+
+  void BringUp();
+  void ConnectHandlers(bool connect);
+  void StartHonest();
+  void StopHonest();
+  void CheckHonest();
+  void Explain();
+  void OnInterrupt(uint32_t vp);
+  void OnInterrupt0() { OnInterrupt(0); }
+  void OnInterrupt1() { OnInterrupt(1); }
+  void CheckNothingHeld();
+  Event& interrupt(uint32_t vp) { return vp == 0 ? interrupt0_ : interrupt1_; }
+
+  const Options options_;
+  SimScheduler sim_;
+  SimExecutor& host_cpu_;
+  SimExecutor& cpu0_;
+  SimExecutor& cpu1_;
+  MemfdMemory& memory_;
+  Event interrupt0_;
+  Event interrupt1_;
+  Negotiated negotiated_;
+  bool held_ = false;
+  std::vector<std::byte> saved_;
+  std::unique_ptr<EmbeddedHost> host_;
+  std::unique_ptr<HonestDriver> honest_;
+  std::array<std::optional<DeviceId>, kDevices> devices_;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_TESTS_FUZZ_HOST_WORLD_H_
