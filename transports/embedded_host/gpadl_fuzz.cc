@@ -162,6 +162,21 @@ class Fuzz {
     }
     Require(page == pages->pfns.size() && pages->bytes() == page * kPageSize);
     Require(!pages->IsWholePages() || ranges.size() == 1);
+    Reassemble(*pages, limit);
+  }
+
+  // As a restored host does it: from what was saved, whole or not.
+  static void Reassemble(const GpadlPages& pages, uint64_t limit) {
+    const std::vector<uint64_t> saved = pages.ToQwords();
+    const auto bytes = std::as_bytes(std::span(saved));
+    const auto qwords = static_cast<uint32_t>(saved.size());
+    const auto count = static_cast<uint32_t>(pages.ranges.size());
+    auto part = GpadlAssembly::Restore(qwords, count, bytes.first(bytes.size() / 16 * 8));
+    Require(part.ok() && !part->complete() && part->range_count() == count);
+    part->Append(bytes.subspan(part->arrived().size()));
+    const auto again = (*std::move(part)).Finish(limit);
+    Require(again.ok() && again->pfns == pages.pfns);
+    Require(!GpadlAssembly::Restore(qwords, count, bytes.first(7)).ok());
   }
 
   // A message of any content, as a server takes it.
