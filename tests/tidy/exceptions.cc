@@ -98,8 +98,6 @@ std::span<const Covered> CoveredElsewhere() {
       {"transports/embedded_host/offer_table.cc", "transports/embedded_host/server_tables_test.cc"},
       {"transports/embedded_host/partition_registers.cc",
        "transports/embedded_host/embedded_partition_test.cc"},
-      {"transports/embedded_host/partition_state.cc",
-       "transports/embedded_host/embedded_host_state_test.cc"},
       {"transports/embedded_host/port_table.cc", "transports/embedded_host/ports_test.cc"},
       {"transports/embedded_host/register_file.cc", "transports/embedded_host/hypercalls_test.cc"},
       {"transports/embedded_host/server_action_queue.cc",
