@@ -26,7 +26,6 @@ uint64_t Pieces(std::span<const Pfn> pages) {
   return pieces;
 }
 
-// Whoever goes on using a mapping that was given up shall be caught in the act.
 void Protect(const Mapping& mapping, int protection) {
   const std::span<std::byte> bytes = mapping.bytes();
   const int failed = mprotect(bytes.data(), bytes.size(), protection);
@@ -55,7 +54,7 @@ absl::StatusOr<Mapping> ReusedMemory::Map(std::span<const Pfn> pages) {
     Kept& kept = *it->second;
     if (!kept.in_use && std::ranges::equal(kept.pages, pages)) {
       --idle_;
-      Protect(kept.mapping, PROT_READ | PROT_WRITE);
+      if (std::exchange(kept.guarded, false)) Protect(kept.mapping, PROT_READ | PROT_WRITE);
       return Use(kept);
     }
   }
@@ -69,7 +68,8 @@ absl::StatusOr<Mapping> ReusedMemory::Map(std::span<const Pfn> pages) {
                                                       .pieces = pieces,
                                                       .mapping = *std::move(mapping),
                                                       .owner = this,
-                                                      .in_use = false}));
+                                                      .in_use = false,
+                                                      .guarded = false}));
   return Use(*it->second);
 }
 
@@ -84,7 +84,8 @@ void ReusedMemory::Unmap(std::byte*, size_t, void* context) {
   Kept& kept = *static_cast<Kept*>(context);
   kept.in_use = false;
   ++kept.owner->idle_;
-  Protect(kept.mapping, PROT_NONE);
+  kept.guarded = kept.owner->guarded_;
+  if (kept.guarded) Protect(kept.mapping, PROT_NONE);
   kept.owner->mapped_pages_ -= kept.pages.size();
 }
 
@@ -97,8 +98,9 @@ void ReusedMemory::DropIdle() {
   idle_ = 0;
 }
 
-void ReusedMemory::Renew() {
+void ReusedMemory::Renew(bool guarded) {
   assert(mapped_pages_ == 0);
+  guarded_ = guarded;
   for (size_t word = 0; word < touched_.size(); ++word) {
     for (uint64_t bits = std::exchange(touched_[word], 0); bits != 0; bits &= bits - 1) {
       const Pfn page = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));

@@ -38,8 +38,9 @@ class ReusedMemory final : public GuestMemory {
   absl::StatusOr<std::span<std::byte>> Translate(Gpa gpa, size_t length) override;
   absl::StatusOr<Mapping> Map(std::span<const Pfn> pages) override;
 
-  // Zeroes every page that anybody could have written. Nothing may be mapped.
-  void Renew();
+  // Zeroes every page that anybody could have written. Nothing may be mapped. From now on whoever goes on using a
+  // mapping that was given up is caught in the act, at two system calls for each mapping, unless `guarded` is false.
+  void Renew(bool guarded = true);
 
   // Of mappings in use, each page as often as it is shown.
   uint64_t mapped_pages() const { return mapped_pages_; }
@@ -53,6 +54,7 @@ class ReusedMemory final : public GuestMemory {
     Mapping mapping;
     ReusedMemory* owner;
     bool in_use;
+    bool guarded;  // not accessible now
   };
 
   static void Unmap(std::byte* data, size_t size, void* context);
@@ -64,6 +66,7 @@ class ReusedMemory final : public GuestMemory {
   const uint64_t pieces_max_;
   std::vector<uint64_t> touched_;                                  // a bit for each page
   std::unordered_multimap<uint64_t, std::unique_ptr<Kept>> kept_;  // by a hash of the pages
+  bool guarded_ = true;
   uint64_t pieces_ = 0;
   uint64_t idle_ = 0;
   uint64_t mapped_pages_ = 0;

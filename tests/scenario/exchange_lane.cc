@@ -53,8 +53,7 @@ void Lane::Suspend() {
   for (Question& question : questions_) {
     question.saved_id = question.outstanding() ? channel_->RequestId(question) : 0;
   }
-  TakeFigures();
-  channel_ = nullptr;
+  channel_ = nullptr;  // its counters go on in the one that is restored
   suspended_ = true;
   next_burst_.Disarm();
   owed_due_.Disarm();

@@ -30,7 +30,7 @@ Machine::Machine(const FaultPlan& plan, uint64_t seed, std::ostream* trace)
     return;
   }
   memory_ = *memory;
-  memory_->Renew();
+  memory_->Renew(/*guarded=*/seed % 4 == 0);
   EmbeddedHost::Options options;
   options.outbox = &outbox_;
   options.partition.monitor_period = std::chrono::milliseconds(5);
