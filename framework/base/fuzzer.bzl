@@ -57,6 +57,7 @@ def vmbuskit_fuzzer(name, srcs, deps, covers, corpus = None, max_len = 1024, siz
         srcs = srcs,
         args = ["tests/fuzz_corpus/" + corpus],
         data = ["//tests/fuzz_corpus:" + corpus],
+        tags = ["unsanitized"],  # the fuzzer itself runs the corpus under ASan
         deps = deps + ["//framework/base:fuzz_replay"],
         **kwargs
     )
