@@ -27,7 +27,8 @@ Channel::Channel(Executor& executor, Options options)
       writer_(options_.outgoing),
       requests_(executor, options_.max_requests),
       answer_ring_bytes_(options_.answer_bytes == 0 ? 0 : AnswerRingBytes(options_)),
-      wake_(executor, Callback::To<&Channel::OnWake>(this)) {}
+      wake_(executor, Callback::To<&Channel::OnWake>(this)),
+      self_wake_(executor, Callback::To<&Channel::OnSelfWake>(this)) {}
 
 Channel::~Channel() {
   assert(!draining_ && batch_depth_ == 0);
@@ -130,10 +131,7 @@ void Channel::SignalPeer() {
   options_.signal_peer();
 }
 
-void Channel::WakeSelf() {
-  self_woken_ = true;
-  wake_.Signal();
-}
+void Channel::WakeSelf() { self_wake_.Signal(); }
 
 void Channel::Fail(const char* ring, const RingViolation& violation) {
   if (closed()) return;
@@ -151,6 +149,7 @@ void Channel::Close(const absl::Status& reason) {
 void Channel::Finish() {
   if (std::exchange(finished_, true)) return;
   wake_.Cancel();
+  self_wake_.Cancel();
   writer_.CancelSpaceRequest();
   Publish();
   requests_.CloseAll();

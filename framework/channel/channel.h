@@ -151,8 +151,9 @@ class Channel {
   void Publish();
   void SignalPeer();
 
-  void OnWake();
-  void Service(bool from_peer);
+  void OnWake() { Service(); }
+  void OnSelfWake();
+  void Service();
   bool Drain();
   uint32_t ReadPass(uint32_t budget);
   void Deliver(const Packet& packet);
@@ -178,13 +179,14 @@ class Channel {
   bool wants_slot_ = false;    // a request was refused for lack of a slot
   bool stalled_ = false;       // a packet waits for room for its answer
   bool draining_ = false;
-  bool self_woken_ = false;  // the wake-up under way is our own
-  bool finished_ = false;    // Finish ran
+  bool masked_ = true;     // between drains: no signal comes for what is readable
+  bool finished_ = false;  // Finish ran
   WritableWaits writable_waits_;
   WritableWaits writable_ended_;  // told that there is space, not resumed yet
   absl::Status reason_;
   ChannelCounters counters_;
   Event wake_;
+  Event self_wake_;  // apart from the peer's, because it leaves the reading to the peer's signal
 };
 
 }  // namespace vmbuskit

@@ -14,33 +14,43 @@ constexpr uint32_t kPacketsPerCommit = 64;
 
 }  // namespace
 
-void Channel::OnWake() { Service(!std::exchange(self_woken_, false)); }
-
 void Channel::OnSignal() {
   if (draining_) {
     wake_.Signal();  // the peer answered from inside our signal to it
     return;
   }
-  Service(/*from_peer=*/true);
+  Service();
 }
 
-void Channel::Service(bool from_peer) {
-  if (finished_) return;
-  if (closed()) {  // a Send found a violation
-    Finish();
-    return;
-  }
-  if (handler_ == nullptr) return;  // Start drains
+void Channel::Service() {
+  if (closed() || handler_ == nullptr) return OnSelfWake();
+  self_wake_.Cancel();  // this does all that it would
   const bool useful = WantsSpace();
   const bool read = Drain();
-  if (!from_peer) return;
   ++counters_.wakeups;
   if (!useful && !read) ++counters_.empty_wakeups;
+}
+
+void Channel::OnSelfWake() {
+  if (finished_) return;
+  if (closed()) return Finish();    // a Send found a violation
+  if (handler_ == nullptr) return;  // Start drains
+  if (masked_) return (void)Drain();
+  // Packets have their signal on the way: reading them here would make it needless.
+  if (!WantsSpace()) return;
+  draining_ = true;
+  ++batch_depth_;
+  OfferSpace();
+  --batch_depth_;
+  Publish();
+  draining_ = false;
+  if (closed()) Finish();
 }
 
 // True when there was a packet.
 bool Channel::Drain() {
   draining_ = true;
+  masked_ = true;
   ++batch_depth_;
   uint32_t left = std::max(options_.drain_budget, 1u);
   uint32_t read = 0;
@@ -61,10 +71,12 @@ bool Channel::Drain() {
     left -= std::max(count, 1u);
     if (left == 0) {
       // While masked no signal comes for what is left. When nothing is, the turn ends as any other.
-      if (reader_.Readable() || reader_.Unmask()) WakeSelf();
+      masked_ = reader_.Readable() || reader_.Unmask();
+      if (masked_) WakeSelf();
       break;
     }
-  } while (reader_.Unmask());
+    masked_ = reader_.Unmask();
+  } while (masked_);
   --batch_depth_;
   draining_ = false;
   if (closed()) Finish();

@@ -37,6 +37,7 @@ void Channel::Vanish() {
   finished_ = true;
   handler_ = nullptr;
   wake_.Cancel();
+  self_wake_.Cancel();
   requests_.DropAll();
   EndWritableWaits();
 }
