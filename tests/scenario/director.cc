@@ -17,6 +17,10 @@ Task<void> Keep(Task<absl::Status> task, absl::Status* result) { *result = co_aw
 Task<void> Tell(FaultSource& faults, const char* what, Task<absl::Status> task) {
   absl::Status status = co_await task;
   faults.Note(what, " ended: ", status.ToString());
+  if (absl::IsDeadlineExceeded(status) && faults.plan().host_is_honest()) {
+    faults.Report(absl::InternalError(
+        absl::StrCat(what, " waited in vain for a host that answers: ", status.message())));
+  }
 }
 
 }  // namespace
@@ -224,6 +228,17 @@ void Director::CheckAccounts() {
         absl::StrCat(what, ": ", guest, " by the guest's account, ", host, " by the host's")));
   };
   const SynicTransport& transport = machine_->transport();
+  if (faults_.plan().host_is_honest()) {
+    const auto none = [&](const char* what, uint64_t count, const std::string& last) {
+      if (count == 0) return;
+      faults_.Report(absl::InternalError(absl::StrCat(what, ": ", count, ", not 0 ", last)));
+    };
+    none("pages withheld from the guest", transport.withheld_pages(), "");
+    none("lies of an honest host", transport.client().counters().violations,
+         std::string(transport.client().last_violation().message()));
+    none("mistakes of an honest guest", server.errors().count(),
+         server.errors().last().empty() ? "" : server.errors().last().back());
+  }
   compare("channels on offer", transport.client().channel_count(), offered);
   bool harmed = false;
   for (const Device& device : devices_) harmed |= device.harmed;

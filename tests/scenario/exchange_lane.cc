@@ -219,6 +219,7 @@ void Lane::TakeQuestion(const Packet& packet, const ExchangeHeader& header) {
   const FaultPlan& plan = faults.plan();
   if (faults.Happens(plan.backend_silent)) {
     ++figures_.left_alone;
+    faults.Note(name_, " never answers a question");
     return;
   }
   const Instant now = executor_.Now();
@@ -227,8 +228,10 @@ void Lane::TakeQuestion(const Packet& packet, const ExchangeHeader& header) {
                    .data_bytes = header.data_bytes,
                    .error = faults.Happens(plan.backend_error),
                    .due = now});
+  if (owed_.back().error) faults.Note(name_, " has an error for an answer");
   if (faults.Happens(plan.backend_stall)) {
     owed_.back().due = now + DrawUpTo(faults.random(), plan.backend_stall_max);
+    faults.Note(name_, " answers a question late");
   }
   Flush();
 }

@@ -61,6 +61,7 @@ FaultPlan FaultPlan::Draw(Random& random) {
   if (random.OneIn(4)) plan.restore_weight = 1;
   if (random.OneIn(8)) plan.hostile_ring_weight = 1;
   if (random.OneIn(16)) plan.hostile_message_weight = 1;
+  DrawFamily(random, {&plan.signal_served_at_once}, 512);
   return plan;
 }
 
@@ -84,6 +85,7 @@ std::string FaultPlan::ToString() const {
   chance("signal_late", signal_late);
   chance("signal_duplicated", signal_duplicated);
   chance("signal_lost", signal_lost);
+  chance("signal_served_at_once", signal_served_at_once);
   chance("message_late", message_late);
   chance("message_reordered", message_reordered);
   chance("message_dropped", message_dropped);

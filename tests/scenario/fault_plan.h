@@ -44,6 +44,7 @@ struct FaultPlan {
   Chance signal_late;
   Chance signal_duplicated;
   Chance signal_lost;  // and repaired
+  Chance signal_served_at_once;  // the host acts on it while the guest's call still runs
   Duration interrupt_late_max = std::chrono::milliseconds(2);
   Duration interrupt_repair_max = std::chrono::milliseconds(200);
 
@@ -79,6 +80,8 @@ struct FaultPlan {
 
   // True when the host may keep an answer to itself: then waits end by their deadlines.
   bool host_may_be_silent() const { return messages_dropped_max != 0; }
+  // It answers everything, and truly: no wait for it ends by a deadline.
+  bool host_is_honest() const { return !host_may_be_silent() && hostile_message_weight == 0; }
   std::string ToString() const;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/scenario/faulty_partition.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "transports/protocol/hypervisor.h"
@@ -8,6 +9,11 @@
 #include "transports/protocol/messages.h"
 
 namespace vmbuskit {
+namespace {
+
+constexpr uint32_t kTurnsAtOnce = 8;
+
+}  // namespace
 
 class FaultyPartition::Line {
  public:
@@ -87,8 +93,8 @@ struct FaultyPartition::LateSignals {
 };
 
 FaultyPartition::FaultyPartition(Partition& real, const std::vector<Executor*>& executors,
-                                 FaultSource& faults)
-    : real_(real), executors_(executors), faults_(faults) {
+                                 SimExecutor& host, FaultSource& faults)
+    : real_(real), executors_(executors), host_(host), faults_(faults) {
   for (uint32_t vp = 0; vp < executors_.size(); ++vp) {
     late_.push_back(std::make_unique<LateSignals>(*this, vp));
   }
@@ -167,9 +173,23 @@ uint64_t FaultyPartition::Signal(uint32_t vp, uint64_t control, uint64_t input, 
     return 0;
   }
   if (faults_.Happens(plan.signal_duplicated)) {
+    faults_.Note("signal of vp ", vp, " comes again later");
     late_[vp]->Add({control, input, output}, plan.interrupt_late_max);
   }
-  return real_.Hypercall(vp, control, input, output);
+  const uint64_t result = real_.Hypercall(vp, control, input, output);
+  if (faults_.Happens(plan.signal_served_at_once)) {
+    faults_.Note("signal of vp ", vp, " served at once");
+    RunHost();
+  }
+  return result;
+}
+
+void FaultyPartition::RunHost() {
+  for (uint32_t turn = 0; turn < kTurnsAtOnce; ++turn) {
+    const uint32_t runnable = host_.Runnable();
+    if (runnable == 0) return;
+    host_.RunTurn(static_cast<SimWork>(std::countr_zero(runnable)));
+  }
 }
 
 }  // namespace vmbuskit

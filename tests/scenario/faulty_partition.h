@@ -1,7 +1,7 @@
 // A partition whose interrupts and signals arrive as a fault plan says: late, twice, not at first, on the wrong CPU.
 // Whatever is lost is repaired later, so that nothing but lateness follows from it.
 //
-//   FaultyPartition partition(host.partition(), executors, faults);
+//   FaultyPartition partition(host.partition(), executors, host_executor, faults);
 //   SynicTransport transport(partition, executors, pages, {});
 //   partition.Repair();     // what is still under way arrives now
 //
@@ -19,13 +19,15 @@
 #include "platform/executor.h"
 #include "platform/memory.h"
 #include "platform/partition.h"
+#include "platform/sim/executor.h"
 #include "tests/scenario/fault_source.h"
 
 namespace vmbuskit {
 
 class FaultyPartition final : public Partition {
  public:
-  FaultyPartition(Partition& real, const std::vector<Executor*>& executors, FaultSource& faults);
+  FaultyPartition(Partition& real, const std::vector<Executor*>& executors, SimExecutor& host,
+                  FaultSource& faults);
   ~FaultyPartition() override;
 
   uint32_t vp_count() const override { return real_.vp_count(); }
@@ -52,12 +54,15 @@ class FaultyPartition final : public Partition {
 
   void NotePost(Gpa input, bool refused);
   uint64_t Signal(uint32_t vp, uint64_t control, uint64_t input, uint64_t output);
+  // Some turns of the host, within that of the guest.
+  void RunHost();
   // Raises the vector on another processor than `vp`, if one listens.
   void RaiseElsewhere(uint32_t vp, uint8_t vector);
   void RaiseEarly(uint32_t vp);
 
   Partition& real_;
   const std::vector<Executor*> executors_;
+  SimExecutor& host_;
   FaultSource& faults_;
   std::map<std::pair<uint32_t, uint8_t>, std::unique_ptr<Line>> lines_;
   std::vector<std::unique_ptr<LateSignals>> late_;

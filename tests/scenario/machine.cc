@@ -38,7 +38,8 @@ Machine::Machine(const FaultPlan& plan, uint64_t seed, std::ostream* trace)
   if (plan.host_version_max != 0) options.server.max_version = plan.host_version_max;
   host_ = std::make_unique<EmbeddedHost>(*memory_, host_executor_, ExecutorsOf(cpus_), options);
   outbox_.Connect(*host_);
-  partition_ = std::make_unique<FaultyPartition>(host_->partition(), ExecutorsOf(cpus_), faults_);
+  partition_ = std::make_unique<FaultyPartition>(host_->partition(), ExecutorsOf(cpus_),
+                                                 host_executor_, faults_);
 }
 
 Machine::~Machine() { TearDown(); }
@@ -54,7 +55,7 @@ void Machine::TearDown() {
 
 void Machine::Boot(std::span<const DeviceClass* const> classes) {
   guest_ = std::make_unique<Guest>();
-  guest_->pages = std::make_unique<SlotPageAllocator>(*memory_, kScenarioFirstPage);
+  guest_->pages = std::make_unique<WatchedPages>(*memory_, host_, faults_);
   SynicTransport::Options options;
   options.monitor_pages = faults_.plan().monitor_pages;
   options.crash_pause = Callback::To<&Machine::PauseInCrash>(this);

@@ -19,13 +19,13 @@
 #include "absl/status/status.h"
 #include "framework/bus/bus.h"
 #include "framework/task/run_task.h"
-#include "platform/sim/reused_memory.h"
 #include "platform/sim/scheduler.h"
 #include "platform/sim/slot_page_allocator.h"
 #include "tests/scenario/fault_source.h"
 #include "tests/scenario/faulty_outbox.h"
 #include "tests/scenario/faulty_partition.h"
 #include "tests/scenario/scenario_memory.h"
+#include "tests/scenario/watched_pages.h"
 #include "transports/embedded_host/embedded_host.h"
 #include "transports/synic/synic_transport.h"
 
@@ -87,7 +87,7 @@ class Machine {
 
  private:
   struct Guest {
-    std::unique_ptr<SlotPageAllocator> pages;
+    std::unique_ptr<WatchedPages> pages;
     std::unique_ptr<SynicTransport> transport;
     std::unique_ptr<Bus> bus;
   };
