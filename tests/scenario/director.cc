@@ -236,8 +236,6 @@ void Director::CheckAccounts() {
     none("pages withheld from the guest", transport.withheld_pages(), "");
     none("lies of an honest host", transport.client().counters().violations,
          std::string(transport.client().last_violation().message()));
-    none("mistakes of an honest guest", server.errors().count(),
-         server.errors().last().empty() ? "" : server.errors().last().back());
   }
   compare("channels on offer", transport.client().channel_count(), offered);
   bool harmed = false;
