@@ -36,6 +36,9 @@ def planted_bug(name, src, find, replace):
         args = [name],
         copts = ["-O1"],
         # The sanitizers would find the same bugs, later.
-        tags = ["planted"],
+        tags = [
+            "planted",
+            "unsanitized",
+        ],
         deps = [":planted_main"],
     )
