@@ -221,7 +221,9 @@ absl::Status VmbusServer::HandleModifyChannel(const CheckedMessage& message) {
   if (!status.ok() && !dropped && negotiated_.version >= kVersion5_3) {
     Send(ModifyChannelResponseMessage{.relid = modify.relid, .status = kStatusUnsuccessful});
   }
-  return status;
+  // One that crossed the RESCIND is nobody's mistake.
+  const ServerChannel* const channel = channels_.FindRelid(modify.relid);
+  return channel != nullptr && channel->IsRevoked() ? absl::OkStatus() : status;
 }
 
 absl::Status VmbusServer::StartModify(const CheckedMessage& message,

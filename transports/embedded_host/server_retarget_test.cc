@@ -49,7 +49,7 @@ TEST(ServerModify, AnsweredOnceFrom5_3On) {
 
 TEST(ServerModify, WhatCannotBeIsAnsweredWithFailure) {
   World world;
-  const ChannelId id = world.Offer(1);
+  world.Offer(1);
   world.Offer(2);
   world.Connect(kVersion5_3);
   world.Gpadl(1, 10);
@@ -66,10 +66,20 @@ TEST(ServerModify, WhatCannotBeIsAnsweredWithFailure) {
   world.Modify(1, kNoTargetVp);
   world.Modify(1, 4);
   EXPECT_THAT(world.Take(), ElementsAre("MODIFIED 1 0x8000ffff", "MODIFIED 1 0x8000ffff"));
+}
+
+// Found by the campaign, seed 1354: a move that crosses the RESCIND was counted as the guest's mistake.
+TEST(ServerModify, WhatCrossesTheRevokeIsNoMistake) {
+  World world;
+  const ChannelId id = world.Offer(1);
+  world.Connect(kVersion5_3);
+  world.Gpadl(1, 10);
+  world.Open(1, 10);
   EXPECT_TRUE(world.server.Revoke(id).ok());
   world.Take();
   world.Modify(1, 1);
   EXPECT_THAT(world.Take(), ElementsAre("MODIFIED 1 0x8000ffff"));
+  EXPECT_EQ(world.server.errors().count(), 0u);
 }
 
 TEST(ServerModify, AnOutstandingOneEndsWithTheClose) {
