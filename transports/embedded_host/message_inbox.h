@@ -87,12 +87,15 @@ class MessageInbox {
           Archive::kLoading ? PostedMessage{} : cells_[(head_ + i) & mask_].message;
       archive(message.connection_id);
       archive(message.type);
-      archive.AtMost("message bytes", message.size, kMessagePayloadMax);
-      archive(message.bytes);
+      // No more than its bytes: behind them are those of an earlier message.
       if constexpr (Archive::kLoading) {
-        if (!Push(message.connection_id, message.type, message.payload())) {
-          archive.Fail("messages of the guest", count, "more than the inbox holds");
+        const std::span<const std::byte> payload = archive.Bytes();
+        if (payload.size() > kMessagePayloadMax ||
+            !Push(message.connection_id, message.type, payload)) {
+          return archive.Fail("message bytes", payload.size(), "more than a message holds");
         }
+      } else {
+        archive.Bytes(message.payload());
       }
     }
   }

@@ -1,10 +1,12 @@
 // The port table and the message inbox, alone and against threads.
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "framework/base/saved_state.h"
 #include "gtest/gtest.h"
 #include "platform/sim/scheduler.h"
 #include "transports/embedded_host/message_inbox.h"
@@ -124,6 +126,52 @@ TEST(MessageInbox, KeepsOrderAndContents) {
     EXPECT_EQ(std::memcmp(message->payload().data(), &i, 4), 0);
     inbox.Pop();
   }
+  EXPECT_EQ(inbox.Front(), nullptr);
+}
+
+std::vector<std::byte> Saved(MessageInbox& inbox) {
+  StateWriter writer;
+  writer(inbox);
+  return std::move(writer).Take();
+}
+
+// Found by partition_fuzz: the bytes behind a short message were saved with it.
+TEST(MessageInbox, IsSavedWithoutWhatEarlierMessagesLeft) {
+  const uint32_t word = 7;
+  MessageInbox used(1);
+  std::array<std::byte, kMessagePayloadMax> secret;
+  secret.fill(std::byte{0x5E});
+  ASSERT_TRUE(used.Push(10, 1, secret));
+  used.Pop();
+  ASSERT_TRUE(used.Push(10, 1, Bytes(word)));
+  MessageInbox fresh(1);
+  ASSERT_TRUE(fresh.Push(10, 1, Bytes(word)));
+  const std::vector<std::byte> state = Saved(used);
+  EXPECT_EQ(state, Saved(fresh));
+
+  MessageInbox restored(1);
+  ASSERT_TRUE(restored.Push(11, 1, secret)) << "goes";
+  StateReader reader(state);
+  reader(restored);
+  ASSERT_EQ(reader.Finish(), absl::OkStatus());
+  ASSERT_NE(restored.Front(), nullptr);
+  EXPECT_EQ(restored.Front()->connection_id, 10u);
+  EXPECT_EQ(std::memcmp(restored.Front()->payload().data(), &word, 4), 0);
+  EXPECT_EQ(Saved(restored), state);
+}
+
+TEST(MessageInbox, IsNotRestoredFromMoreThanItHolds) {
+  MessageInbox inbox(1);
+  StateWriter long_message;
+  long_message(uint32_t{1});  // messages
+  long_message(uint32_t{10});
+  long_message(uint32_t{1});
+  long_message.Bytes(std::vector<std::byte>(kMessagePayloadMax + 1));
+  const std::vector<std::byte> state = std::move(long_message).Take();
+  StateReader reader(state);
+  reader(inbox);
+  EXPECT_EQ(reader.Finish().message(),
+            "saved state: message bytes is 241: more than a message holds");
   EXPECT_EQ(inbox.Front(), nullptr);
 }
 
