@@ -193,6 +193,9 @@ class VmbusServer {
   template <typename Archive>
   void ExchangeCounters(Archive& archive);
   void CheckRestored(StateReader& reader) const;
+  void CheckRestored(StateReader& reader, const ConnectionSetup& setup) const;
+  void CheckRestored(StateReader& reader, const ServerChannel& channel) const;
+  bool IsConnectionTarget(MessageTarget target) const;
   void ResumeChannel(ServerChannel& channel);
 
   // server_connection.cc

@@ -71,7 +71,7 @@ void VmbusServer::Connect(const ContactRequest& request) {
     if (options_.server_child_to_parent == 0) features &= ~kFeatureServerMonitorPages;
   }
   const bool server_pages = (features & kFeatureServerMonitorPages) != 0;
-  connection_ = {
+  const ConnectionSetup setup = {
       .version = contact.version,
       .features = features,
       .target = request.target,
@@ -89,6 +89,7 @@ void VmbusServer::Connect(const ContactRequest& request) {
                             .features = features});
     return;
   }
+  connection_ = setup;
   state_ = State::kConnecting;
   setup_outstanding_ = true;
   queue_.Add(server_action::SetUpConnection{connection_});

@@ -54,13 +54,15 @@ void VmbusServer::ExchangeHeld(Archive& archive) {
       auto& [target, message] = held_messages_.emplace_back();
       archive(target);
       const std::span<const std::byte> bytes = archive.Bytes();
-      MessageType type{};
+      uint32_t type = 0;
       if (bytes.size() < sizeof type || !message.Append(bytes)) {
         return archive.Fail("message bytes", bytes.size(), "at least 4, at most 240");
       }
       std::memcpy(&type, bytes.data(), sizeof type);
-      if (static_cast<uint32_t>(type) > kMessageTypeCount) {
-        return archive.Fail("message type", static_cast<uint32_t>(type), "none of a host");
+      const MessageRow* row = FindMessage(type);
+      if (row == nullptr || row->direction != Direction::kHostToGuest ||
+          bytes.size() < row->bytes || target.vp >= options_.vp_count) {
+        return archive.Fail("message type", type, "none of a host, or to no processor");
       }
     } else {
       auto& [target, message] = held_messages_[i];
@@ -105,20 +107,73 @@ void VmbusServer::CheckRestored(StateReader& reader) const {
       (version != 0 && !IsKnownVersion(version))) {
     reader.Fail("version", version, "of a connection, and known");
   }
-  if (state_ == State::kConnecting && !setup_outstanding_) {
-    reader.Fail("server state", static_cast<uint64_t>(state_), "nothing to wait for");
+  if ((state_ == State::kConnecting && !setup_outstanding_) ||
+      (state_ == State::kDisconnected && setup_outstanding_)) {
+    reader.Fail("server state", static_cast<uint64_t>(state_), "nothing to wait for, or no more");
   }
   if (offers_requested_ && version == 0) reader.Fail("offers requested", 1, "without connection");
   if (paused_ && version == 0) reader.Fail("paused", 1, "without connection");
+  CheckRestored(reader, connection_);
+  CheckRestored(reader, modified_);
+  if (next_contact_.has_value() && !IsConnectionTarget(next_contact_->target)) {
+    reader.Fail("target vp", next_contact_->target.vp, "no such message slot");
+  }
+  for (const auto& [id, channel] : channels_.all()) CheckRestored(reader, channel);
   for (const auto& [key, entry] : gpadls_.all()) {
     const auto found = channels_.all().find(key.first);
     if (found == channels_.all().end()) {
       return reader.Fail("GPADL", key.second, "of a channel that does not exist");
     }
-    const bool revoked = found->second.IsRevoked();
-    if (revoked && entry.state != GpadlState::kInProgress && entry.state != GpadlState::kAccepted) {
+    const ServerChannel& channel = found->second;
+    if (channel.IsRevoked() && entry.state != GpadlState::kInProgress &&
+        entry.state != GpadlState::kAccepted) {
       return reader.Fail("GPADL", key.second, "a revoked channel's waits for nobody");
     }
+    // The pages of a ring go after its close, all others at once.
+    const bool waits = entry.state == GpadlState::kTearingDown && channel.HoldsRings() &&
+                       channel.open.ring_gpadl == key.second;
+    if (entry.deferred != waits) reader.Fail("GPADL", key.second, "torn down out of turn");
+  }
+}
+
+bool VmbusServer::IsConnectionTarget(MessageTarget target) const {
+  return target.vp < options_.vp_count && target.sint == kVmbusSint;
+}
+
+void VmbusServer::CheckRestored(StateReader& reader, const ConnectionSetup& setup) const {
+  if (!IsConnectionTarget(setup.target)) {
+    reader.Fail("target vp", setup.target.vp, "no such message slot");
+  }
+  const Gpa page = setup.parent_to_child;
+  const bool known = setup.server_pages
+                         ? page == options_.server_parent_to_child &&
+                               setup.child_to_parent == options_.server_child_to_parent
+                         : AreMonitorPages(page, setup.child_to_parent);
+  if (!known) reader.Fail("monitor page", page, "no pages of this guest, or of this host");
+}
+
+void VmbusServer::CheckRestored(StateReader& reader, const ServerChannel& channel) const {
+  const auto id = static_cast<uint32_t>(channel.id);
+  const bool released = channel.state == ChannelState::kClientReleased ||
+                        channel.state == ChannelState::kOpeningClientRelease ||
+                        channel.state == ChannelState::kClosingClientRelease;
+  if (released != (channel.relid == 0) || (released && channel.monitor_id != kNoMonitor)) {
+    reader.Fail("relid", channel.relid, "of a channel that the guest knows, and of no other");
+  }
+  if (!released && negotiated_.version == 0 && !channel.IsReservedOpen()) {
+    reader.Fail("channel", id, "known to the guest, without connection");
+  }
+  if ((channel.state == ChannelState::kClosingReopen) != channel.reopen.has_value()) {
+    reader.Fail("channel", id, "an open behind a close, and nowhere else");
+  }
+  for (const std::optional<uint32_t>& vp : {channel.retarget_vp, channel.next_retarget_vp}) {
+    if (vp.has_value() && (*vp >= options_.vp_count || !channel.HoldsRings())) {
+      reader.Fail("retarget vp", *vp, "no such processor, or no rings");
+    }
+  }
+  const MessageTarget closed = channel.close_answer.value_or(ReservedClose{}).target;
+  for (const MessageTarget& target : {channel.open.reserved_target, closed}) {
+    if (target.vp >= options_.vp_count) reader.Fail("target vp", target.vp, "no such processor");
   }
 }
 

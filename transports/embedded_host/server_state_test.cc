@@ -7,7 +7,9 @@
 namespace vmbuskit {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // A connected server with one offered channel, relid 1, and an accepted ring GPADL 10, whose devices take their time;
@@ -159,6 +161,79 @@ TEST(ServerState, ARevokedChannelWithItsSuccessor) {
   EXPECT_THAT(story.now.Take(), ElementsAre("OFFER relid=1 index=0"));
   EXPECT_EQ(story.now.StateOf(back), ChannelState::kClosed);
   EXPECT_NE(story.now.Offer(2), back) << "no id twice";
+}
+
+// What is said of every state that differs from a good one in one byte, `value` instead of `is`; "" when it is taken.
+std::vector<std::string> Verdicts(Story& story, uint8_t is, uint8_t value) {
+  const std::vector<std::byte> good = story.Save();
+  std::vector<std::string> verdicts;
+  for (size_t at = 0; at < good.size(); ++at) {
+    if (good[at] != std::byte{is}) continue;
+    std::vector<std::byte> bad = good;
+    bad[at] = std::byte{value};
+    verdicts.emplace_back(story.Restore(bad).message());
+    story.now.server.Clear();
+  }
+  return verdicts;
+}
+
+// Found by server_fuzz. The close would have completed into an open that is not there.
+TEST(ServerState, ACloseWithAnOpenBehindItThatIsNotThere) {
+  Story story;
+  story.OpenIt();
+  story.old.Close(1);
+  EXPECT_THAT(Verdicts(story, static_cast<uint8_t>(ChannelState::kClosing),
+                       static_cast<uint8_t>(ChannelState::kClosingReopen)),
+              Contains(HasSubstr("channel is 1: an open behind a close, and nowhere else")));
+}
+
+// Found by server_fuzz: the first four ask something of a device that it cannot do, the last one of the hypervisor.
+TEST(ServerState, NothingIsAskedThatNoGuestCouldCause) {
+  Story story;
+  story.OpenIt();
+  story.old.Modify(1, 3);
+  EXPECT_THAT(Verdicts(story, 3, 9), Contains(HasSubstr("retarget vp is 9: no such processor")));
+  EXPECT_THAT(Verdicts(story, static_cast<uint8_t>(ChannelState::kOpen),
+                       static_cast<uint8_t>(ChannelState::kClosed)),
+              Contains(HasSubstr("retarget vp is 3: no such processor, or no rings")));
+  story.old.Close(1);
+  story.old.TearDown(1, 10);
+  EXPECT_THAT(Verdicts(story, 1, 0), Contains(HasSubstr("GPADL is 10: torn down out of turn")));
+  EXPECT_THAT(Verdicts(story, 0x20, 0x21), Contains(HasSubstr("monitor page is")));
+  EXPECT_THAT(Verdicts(story, kVmbusSint, 3), Contains(HasSubstr("no such message slot")));
+}
+
+TEST(ServerState, AChannelIsKnownToTheGuestByItsRelid) {
+  Story story;
+  EXPECT_THAT(Verdicts(story, 1, 0), Contains(HasSubstr("relid is 0: of a channel")));
+  EXPECT_THAT(Verdicts(story, static_cast<uint8_t>(VmbusServer::State::kConnected), 3),
+              Contains(HasSubstr("version is")));
+}
+
+TEST(ServerState, AHeldMessageIsOneOfAHost) {
+  Story story;
+  story.old.PostContact({.version = kVersion6_0, .features = kFeaturePauseResume});
+  story.old.server.OnGpadlReleased(story.id, 10);
+  story.old.server.OnConnectionSetUp(true);
+  story.old.Post(RequestOffersMessage{});
+  story.old.Take();
+  story.old.Post(PauseMessage{});
+  story.old.Offer(2);
+  EXPECT_THAT(story.old.Take(), ElementsAre("PAUSE_RESPONSE"));
+  EXPECT_THAT(Verdicts(story, static_cast<uint8_t>(MessageType::kOfferChannel),
+                       static_cast<uint8_t>(MessageType::kRequestOffers)),
+              Contains(HasSubstr("message type is 3: none of a host")));
+}
+
+// Found by server_fuzz: the refused contact's pages were kept, and the server would not take back what it had saved.
+TEST(ServerState, ARefusedContactLeavesNoPagesBehind) {
+  Story story;
+  story.old.actions.automatic = true;
+  story.old.PostContact(
+      {.version = kVersion5_2, .parent_to_child = 0x11001, .child_to_parent = 0x12000});
+  EXPECT_EQ(story.old.server.state(), VmbusServer::State::kDisconnected);
+  story.Move();
+  EXPECT_THAT(story.now.Take(), IsEmpty());
 }
 
 // Whatever is restored, every call of the guest and of devices afterwards must be safe.
