@@ -1,12 +1,17 @@
 // A guest that writes anything to registers and memory, makes any hypercall, and takes its messages or not, under a
 // host that posts messages, sets event flags, opens and closes ports and polls monitor pages: nothing outside guest
 // memory is touched, the hypervisor's pages are accounted for, limits hold, time goes on, and a reset finds everything,
-// so that the next guest can start.
+// so that the next guest can start. Also when the partition was saved and restored on the way, from what it had saved
+// or from something like it.
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <deque>
+#include <optional>
 #include <utility>
+#include <vector>
 
+#include "framework/base/saved_state.h"
 #include "framework/observe/inspect.h"
 #include "transports/embedded_host/partition_fuzz_script.h"
 #include "transports/embedded_host/partition_fuzz_world.h"
@@ -282,7 +287,41 @@ class Fuzz {
           (void)partition_.crash_report();
         }
         return;
+      case kSave:
+        return (void)saved_.emplace(Save());
+      case kRestore:
+        return Restore(arguments);
     }
+  }
+  struct Saved {
+    std::vector<std::byte> bytes;
+    std::deque<PartitionFuzzWorld::Message> posted;
+    bool believed;
+  };
+  Saved Save() {
+    StateWriter writer;
+    partition_.Exchange(writer);
+    return {std::move(writer).Take(), world_.posted(), believed_};
+  }
+  void Restore(ScriptArguments& arguments) {
+    const bool old = (arguments.Take<uint8_t>() & 1) != 0 && saved_.has_value();
+    Saved saved = old ? *saved_ : Save();
+    const bool bent = BendState(saved.bytes, arguments);
+    time_believed_ |= bent;
+    StateReader reader(saved.bytes);
+    partition_.Exchange(reader);
+    if (!reader.Finish().ok()) {
+      Require(bent);
+      return Reset();
+    }
+    world_.RestorePosted(saved.posted);
+    believed_ = saved.believed || bent;
+    if (believed_) return world_.ExpectAnything();
+    // The same again, but for the TSC page's sequence, which follows the number of processors and the time.
+    Saved again = Save();
+    constexpr size_t kSequence = sizeof(uint32_t) + sizeof(uint64_t);
+    for (Saved* one : {&saved, &again}) std::fill_n(&one->bytes[kSequence], 4, std::byte{0});
+    Require(again.bytes == saved.bytes);
   }
   void Port(ScriptArguments& arguments) {
     const auto kind = arguments.Take<uint8_t>();
@@ -327,7 +366,8 @@ class Fuzz {
                                        std::chrono::milliseconds(1), std::chrono::hours(2)};
     const uint64_t before = partition_.ReferenceTime();
     world_.Run(kDurations[choice % std::size(kDurations)]);
-    Require(partition_.ReferenceTime() >= before);
+    // One that was made up may be close to the last; a reset does not change it.
+    Require(partition_.ReferenceTime() >= before || time_believed_);
   }
 
   void Check() {
@@ -340,6 +380,7 @@ class Fuzz {
   void Reset() {
     partition_.Reset();
     world_.ForgetPosted();
+    believed_ = false;
     Require(partition_.shared_pages() == 0);
     for (uint32_t vp = 0; vp < kVps; ++vp) {
       for (uint32_t reg : {kRegSimp, kRegSiefp, kRegVpAssistPage, kRegStimer0Config}) {
@@ -370,6 +411,9 @@ class Fuzz {
   PartitionFuzzWorld world_;
   EmbeddedPartition& partition_;
   bool inspected_ = false;
+  std::optional<Saved> saved_;
+  bool believed_ = false;  // a state that was not its own
+  bool time_believed_ = false;
 };
 
 }  // namespace

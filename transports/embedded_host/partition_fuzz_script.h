@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "transports/embedded_host/partition_options.h"
+#include "transports/embedded_host/state_bending.h"
 #include "transports/protocol/hypervisor.h"
 #include "transports/protocol/message_layouts.h"
 #include "transports/protocol/message_script.h"
@@ -39,6 +40,8 @@ enum Operation : uint8_t {
   kMigrate,
   kReset,
   kInspect,
+  kSave,
+  kRestore,
 };
 
 using enum FuzzField;
@@ -82,7 +85,9 @@ inline constexpr FuzzLayout kOperations[] = {{kBringUp, kVpFields},
                                              {kRun, kRunFields},
                                              {kMigrate, kMigrateFields},
                                              {kReset, {}},
-                                             {kInspect, {}}};
+                                             {kInspect, {}},
+                                             {kSave, {}},
+                                             {kRestore, kRestoreFields}};
 
 inline constexpr uint32_t kRegisters[] = {kRegGuestOsId,
                                           kRegHypercall,

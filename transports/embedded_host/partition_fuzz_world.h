@@ -104,9 +104,21 @@ class PartitionFuzzWorld : public GuestMessageHandler {
   void Posted(uint32_t connection_id, std::span<const std::byte> payload) {
     posted_.push_back({connection_id, {payload.begin(), payload.end()}});
   }
-  void ForgetPosted() { posted_.clear(); }
+  void ForgetPosted() {
+    posted_.clear();
+    expects_anything_ = false;
+  }
+  struct Message {
+    uint32_t connection_id;
+    std::vector<std::byte> payload;
+  };
+  const std::deque<Message>& posted() const { return posted_; }
+  void RestorePosted(std::deque<Message> posted) { posted_ = std::move(posted); }
+  // After a state that nobody vouches for, until ForgetPosted.
+  void ExpectAnything() { expects_anything_ = true; }
   bool OnGuestMessage(uint32_t connection_id, std::span<const std::byte> payload) override {
     if (refuses_messages) return false;
+    if (expects_anything_) return true;
     for (;;) {
       Require(!posted_.empty());
       const Message message = std::move(posted_.front());
@@ -118,11 +130,6 @@ class PartitionFuzzWorld : public GuestMessageHandler {
   }
 
  private:
-  struct Message {
-    uint32_t connection_id;
-    std::vector<std::byte> payload;
-  };
-
   FuzzMemory memory_;
   SimScheduler sim_;
   SimExecutor& host_ = sim_.NewExecutor(0);
@@ -134,6 +141,7 @@ class PartitionFuzzWorld : public GuestMessageHandler {
   FuzzEvent crash_{host_};
   FuzzEvent reset_{host_};
   std::deque<Message> posted_;
+  bool expects_anything_ = false;
   std::unique_ptr<EmbeddedPartition> partition_;
 };
 

@@ -1,14 +1,18 @@
 // A guest that posts anything, and devices that answer what was asked of them, or something else, at any time: the
 // server's books balance, its limits hold, nothing is asked of a device twice or of one that is gone, every page given
-// to a device is the guest's, and after a reset nothing is left.
+// to a device is the guest's, and after a reset nothing is left. Also when the server was saved and restored on the
+// way, from what it had saved or from something like it.
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "framework/base/fuzzing.h"
+#include "framework/base/saved_state.h"
 #include "framework/observe/inspect.h"
 #include "transports/embedded_host/server.h"
 #include "transports/embedded_host/server_fuzz_devices.h"
+#include "transports/embedded_host/state_bending.h"
 #include "transports/protocol/gpadl_messages.h"
 #include "transports/protocol/message_mutator.h"
 #include "transports/protocol/message_script.h"
@@ -32,6 +36,8 @@ enum Operation : uint8_t {
   kManners,
   kReset,
   kInspect,
+  kSave,
+  kRestore,
 };
 
 using enum FuzzField;
@@ -53,7 +59,9 @@ constexpr FuzzLayout kOperations[] = {{kConnect, kConnectFields},
                                       {kRevoke, kRevokeFields},
                                       {kManners, kMannersFields},
                                       {kReset, {}},
-                                      {kInspect, {}}};
+                                      {kInspect, {}},
+                                      {kSave, {}},
+                                      {kRestore, kRestoreFields}};
 
 ServerOptions OptionsOf(const MessageScript& script) {
   const auto version = [](uint8_t index) {
@@ -82,7 +90,7 @@ class Fuzz {
 
   void Run() {
     // Mostly a connection with three channels is where it begins.
-    for (uint8_t i = 0; i < 3; ++i) Offer(i, 0, i == 0, 0);
+    OfferAll();
     if (!script_.Flag(0, 6)) Connect(kVersion6_0, script_.Option(4));
     for (int i = 0; i < kRecordsMax; ++i) {
       const std::optional<ScriptRecord> record = script_.Next();
@@ -139,6 +147,10 @@ class Fuzz {
         return server_.Reset();
       case kInspect:
         return Inspect();
+      case kSave:
+        return (void)saved_.emplace(Save());
+      case kRestore:
+        return Restore(arguments);
     }
   }
   // Once: it takes longer than all the rest.
@@ -148,6 +160,40 @@ class Fuzz {
     server_.Inspect(node);
     Require(node.Find("gpadls") != nullptr);
   }
+  struct Saved {
+    std::vector<std::byte> bytes;
+    FuzzDevices devices;
+  };
+  Saved Save() {
+    Require(server_.at_rest());
+    StateWriter writer;
+    server_.Exchange(writer);
+    return {std::move(writer).Take(), devices_.Saved()};
+  }
+  void Restore(ScriptArguments& arguments) {
+    const bool old = (arguments.Take<uint8_t>() & 1) != 0 && saved_.has_value();
+    Saved saved = old ? *saved_ : Save();
+    const bool bent = BendState(saved.bytes, arguments);
+    believed_ |= bent;
+    StateReader reader(saved.bytes);
+    server_.Exchange(reader);
+    if (!reader.Finish().ok()) {
+      Require(bent);
+      server_.Clear();
+      devices_.Restore(FuzzDevices());
+      Require(server_.channels().size() == 0 && server_.gpadls().count() == 0);
+      return OfferAll();
+    }
+    devices_.Restore(saved.devices);
+    if (bent) devices_.Believe();
+    Require(bent || Save().bytes == saved.bytes);
+    for (const auto& [id, channel] : server_.channels().all()) {
+      const absl::StatusOr<OpenRequest> open = server_.DescribeOpen(id);
+      Require(open.ok() == (channel.state == ChannelState::kOpen) || believed_);
+    }
+    server_.Resume();
+  }
+
   template <typename T>
   void Post(const T& message) {
     server_.HandleMessage(Emit(message, server_.negotiated()).bytes(), kMessageConnectionLegacy);
@@ -224,6 +270,9 @@ class Fuzz {
         return devices_.AnswerRetarget(id, ok);
     }
   }
+  void OfferAll() {
+    for (uint8_t i = 0; i < 3; ++i) Offer(i, 0, i == 0, 0);
+  }
   void Offer(uint8_t instance, uint16_t index, bool monitored, uint16_t flags) {
     Guid instance_id = kClass;
     instance_id.bytes[15] = instance;
@@ -264,7 +313,7 @@ class Fuzz {
             (server_.state() == VmbusServer::State::kConnected));
     Require(server_.errors().last().size() <= 4);
     Require(server_.target().vp < 4 && server_.target().sint == kVmbusSint);
-    Require(server_.counters().messages_in >= server_.counters().contacts);
+    Require(server_.counters().messages_in >= server_.counters().contacts || believed_);
     Require(!server_.paused() || server_.state() == VmbusServer::State::kConnected);
     for (const auto& [id, channel] : server_.channels().all()) {
       Require(ChannelStateName(channel.state) != "?");
@@ -278,6 +327,8 @@ class Fuzz {
   FuzzDevices devices_;
   VmbusServer server_;
   bool inspected_ = false;
+  std::optional<Saved> saved_;
+  bool believed_ = false;  // a state that was not its own
 };
 
 }  // namespace

@@ -44,9 +44,54 @@ class FuzzDevices : public ServerActions {
            });
   }
 
+  // ---- Of a server that was saved and restored.
+  // What a device that is saved with it knows: what was not answered will be asked again.
+  FuzzDevices Saved() const {
+    FuzzDevices saved = *this;
+    saved.setting_up_ = false;
+    for (Device& device : saved.devices_) {
+      device.retargeting = false;
+      if (device.state == Channel::kOpening) device.state = Channel::kClosed;
+      if (device.state == Channel::kClosing) device.state = Channel::kOpen;
+    }
+    std::erase_if(saved.gpadls_, [](const Gpadl& g) { return g.state == Pages::kOffered; });
+    for (Gpadl& gpadl : saved.gpadls_) gpadl.state = Pages::kMapped;
+    return saved;
+  }
+  void Restore(const FuzzDevices& saved) {
+    setting_up_ = saved.setting_up_;
+    set_up_ = saved.set_up_;
+    connection_unknown_ = saved.connection_unknown_;
+    devices_ = saved.devices_;
+    gpadls_ = saved.gpadls_;
+  }
+  // As a server says that they are, whose state nobody vouches for.
+  void Believe() {
+    Restore(FuzzDevices());
+    connection_unknown_ = true;
+    for (const auto& [id, channel] : server_->channels().all()) {
+      if (channel.IsRevoked()) continue;
+      const bool opening = channel.state == ChannelState::kOpening ||
+                           channel.state == ChannelState::kOpeningClientRelease;
+      const bool open = channel.HoldsRings() && !opening;
+      devices_.push_back({.id = id,
+                          .state = open ? Channel::kOpen : Channel::kClosed,
+                          .ring = channel.open.ring_gpadl});
+    }
+    for (const auto& [key, entry] : server_->gpadls().all()) {
+      const bool mapped =
+          entry.state == GpadlState::kAccepted || entry.state == GpadlState::kTearingDown;
+      if (!mapped || Find(key.first) == nullptr) continue;
+      gpadls_.push_back({.id = key.first, .handle = key.second, .state = Pages::kMapped});
+    }
+  }
+
   // ---- Answers, asked for or not. What was not asked for must change nothing here.
   void AnswerSetUp(bool ok) {
-    if (setting_up_ && ok) set_up_ = true;
+    if (setting_up_ && ok) {
+      set_up_ = true;
+      connection_unknown_ = false;
+    }
     setting_up_ = false;
     server_->OnConnectionSetUp(ok);
   }
@@ -113,8 +158,8 @@ class FuzzDevices : public ServerActions {
     if (automatic_) AnswerSetUp(accept_);
   }
   void TearDownConnection() override {
-    Require(set_up_ && !setting_up_);
-    set_up_ = false;
+    Require((set_up_ || connection_unknown_) && !setting_up_);
+    set_up_ = connection_unknown_ = false;
   }
   void OpenChannel(ChannelId id, const OpenRequest& request) override {
     Device* device = Find(id, /*make=*/true);
@@ -196,6 +241,7 @@ class FuzzDevices : public ServerActions {
   bool accept_ = true;
   bool setting_up_ = false;
   bool set_up_ = false;
+  bool connection_unknown_ = false;  // whether set_up_
   std::vector<Device> devices_;
   std::vector<Gpadl> gpadls_;
 };
