@@ -90,6 +90,8 @@ class VmbusClient {
   const Pages& pages() const { return pages_; }
   // The host was told of pages and did not say that it let go of them.
   bool host_holds_pages() const { return host_holds_pages_; }
+  // Their owner gave them up; those of the next contact are others.
+  void ForgetPages() { host_holds_pages_ = false; }
   const ClientCounters& counters() const { return link_.counters; }
   const absl::Status& last_violation() const { return link_.last_violation; }
   uint32_t channel_count() const { return channels_.count(); }

@@ -158,6 +158,7 @@ void SynicTransport::ReleasePages() {
     interrupt_page_.Leak();
     shared_.Lose(kConnectionPages);
   }
+  client_.ForgetPages();
 }
 
 Task<absl::Status> SynicTransport::SetUp() {

@@ -96,6 +96,32 @@ TEST_F(SynicTransportTest, ADisconnectThatIsNotAnsweredLeaksAndSaysSo) {
   EXPECT_EQ(pages_.leaked(), 3u);
 }
 
+// Found by guest_fuzz: the pages of the attempt that failed counted as held by the host, which never
+// heard of them.
+TEST_F(SynicTransportTest, ASetUpThatFailsAfterALostConnectionLeaksNothingMore) {
+  Connect();
+  host_.silent.insert(MessageType::kUnload);
+  EXPECT_EQ(Run(transport_->Disconnect()).code(), absl::StatusCode::kDataLoss);
+  const uint64_t lost = transport_->lost_pages();
+  ASSERT_EQ(lost, 3u);
+  ASSERT_EQ(pages_.leaked(), lost);
+
+  // Enough for everything but the last page that it wants.
+  std::vector<PageRun> taken;
+  for (auto run = pages_.Allocate(1); run.ok(); run = pages_.Allocate(1)) {
+    taken.push_back(*std::move(run));
+  }
+  for (int i = 0; i < 8; ++i) taken.pop_back();
+  EXPECT_EQ(Run(transport_->Connect(*this)).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(transport_->lost_pages(), lost);
+  EXPECT_EQ(pages_.leaked(), lost);
+  taken.clear();
+  EXPECT_EQ(pages_.allocated(), 0u);
+
+  Connect();
+  host_.silent.clear();
+}
+
 TEST_F(SynicTransportTest, AnUnpostableMessageLosesTheConnection) {
   Connect();
   partition_.post_statuses = {HypercallStatus::kAccessDenied};
