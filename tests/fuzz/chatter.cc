@@ -7,6 +7,7 @@
 #include "framework/channel/call.h"
 #include "framework/channel/payload.h"
 #include "framework/task/deadline.h"
+#include "framework/task/switch_to.h"
 
 namespace vmbuskit {
 namespace {
@@ -28,18 +29,35 @@ constexpr DeviceClass kClass = {
     },
 };
 
+constexpr DeviceClass kDud = {
+    .name = "dud",
+    .class_ids = std::span(&kDudClassId, 1),
+    .create = [](DeviceContext&) -> std::unique_ptr<Device> { return nullptr; },
+};
+
 }  // namespace
 
 void UseChatterLog(ChatterLog* log) { log_in_use = log; }
 const DeviceClass& ChatterClass() { return kClass; }
+const DeviceClass& DudClass() { return kDud; }
 
 void Chatter::Question::OnEnd(RequestEnd end, const Packet* completion) {
   Require((end == RequestEnd::kCompleted) == (completion != nullptr));
   Require(++log->ended <= log->asked);
+  // What a driver does from there when it has more to ask; refused when the channel ends.
+  if (asker != nullptr) asker->AskFromAnswer();
+}
+
+void Chatter::AskFromAnswer() {
+  const uint64_t word = 9;
+  if (channel() != nullptr) (void)channel()->Send({.payload = BytesOf(word)});
 }
 
 Chatter::Chatter(DeviceContext& context) : SimpleDevice(context), log_(*log_in_use) {
-  for (Question& question : questions_) question.log = &log_;
+  for (Question& question : questions_) {
+    question.log = &log_;
+    question.asker = this;
+  }
   log_.alive.push_back(this);
 }
 
@@ -74,6 +92,42 @@ Task<absl::Status> Chatter::OpenSubchannels() {
     if (!opened.ok()) co_return opened.status();
   }
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> Chatter::Blunder(Gate::Holder inside, uint32_t kind, uint32_t value) {
+  co_await SwitchTo(executor());
+  if (kind % 5 != 0) {
+    absl::Status opened = co_await OpenAgain(kind, value);
+    co_return opened;
+  }
+  if (channel() == nullptr) co_return absl::OkStatus();
+  Say(400, 8 + value % 256 * 8);
+  if (channel() == nullptr) co_return absl::OkStatus();
+  absl::Status space = co_await channel()->Writable(DeadlineIn(executor(), kPatience));
+  inside.Leave();
+  co_return space;
+}
+
+Task<absl::Status> Chatter::OpenAgain(uint32_t kind, uint32_t value) {
+  OpenParameters odd;
+  odd.send_ring_bytes = value;
+  odd.receive_ring_bytes = 4096;
+  const auto index = static_cast<uint16_t>(value % 4);
+  absl::StatusOr<Channel*> opened = nullptr;
+  switch (kind % 5) {
+    case 1:
+      opened = co_await context().OpenChannel();
+      break;
+    case 2:
+      opened = co_await context().OpenChannel(odd);
+      break;
+    case 3:
+      opened = co_await context().OpenSubchannel(index);
+      break;
+    default:
+      opened = co_await context().OpenSubchannel(index, odd);
+  }
+  co_return opened.status();
 }
 
 void Chatter::OnPacket(Channel& channel, const Packet& packet) {

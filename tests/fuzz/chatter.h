@@ -18,12 +18,14 @@
 
 #include "framework/bus/device.h"
 #include "framework/bus/simple_device.h"
+#include "framework/task/gate.h"
 
 namespace vmbuskit {
 
 class Chatter;
 
 inline constexpr Guid kChatterClassId = Guid::Parse("63686174-7465-4072-8000-766d6275736b");
+inline constexpr Guid kDudClassId = Guid::Parse("64756464-7564-4064-8000-766d6275736b");
 
 struct ChatterLog {
   // What those that start do.
@@ -51,16 +53,23 @@ class Chatter final : public SimpleDevice {
   // Ends its channel, as a driver does whose host talks nonsense.
   void Hang();
   Executor& executor() { return context().executor(); }
+  // What a driver should not do, or does seldom: opens again, opens oddly, waits for space. `inside`
+  // keeps it alive until it has seen what comes of it.
+  Gate::Holder Enter() { return gate().Enter(); }
+  Task<absl::Status> Blunder(Gate::Holder inside, uint32_t kind, uint32_t value);
 
  private:
   class Question final : public Request {
    public:
     void OnEnd(RequestEnd end, const Packet* completion) override;
     ChatterLog* log = nullptr;
+    Chatter* asker = nullptr;
   };
 
   Task<absl::Status> Negotiate(Channel& channel) override;
   Task<absl::Status> OpenSubchannels();
+  void AskFromAnswer();
+  Task<absl::Status> OpenAgain(uint32_t kind, uint32_t value);
   void OnPacket(Channel& channel, const Packet& packet) override;
   void OnWritable(Channel& channel) override;
   void OnSubchannelOffered(uint16_t index) override { last_offered_ = index; }
@@ -72,6 +81,8 @@ class Chatter final : public SimpleDevice {
 };
 
 const DeviceClass& ChatterClass();
+// Whose factory makes nothing.
+const DeviceClass& DudClass();
 
 }  // namespace vmbuskit
 

@@ -29,6 +29,7 @@ constexpr HypercallStatus kPostStatuses[] = {
     HypercallStatus::kInsufficientBuffers, HypercallStatus::kInsufficientMemory,
     HypercallStatus::kInvalidConnectionId, HypercallStatus::kInvalidParameter};
 constexpr uint8_t kNoSettle = 0x80;  // in `who`: the next operation follows at once
+constexpr uint32_t kStormMax = 200;  // more than a processor takes in a turn
 constexpr uint32_t kSendsMax = 600;  // of one operation: more than a ring holds
 
 class Fuzz {
@@ -50,6 +51,8 @@ class Fuzz {
         &Fuzz::PassTime, &Fuzz::PassTime,    &Fuzz::Monitor,    &Fuzz::Chat,
         &Fuzz::Chat,     &Fuzz::Restart,     &Fuzz::Retarget,   &Fuzz::Cpus,
         &Fuzz::Look,     &Fuzz::Reconnect,   &Fuzz::Plan,       &Fuzz::Flood,
+        &Fuzz::Blunder,  &Fuzz::Register,    &Fuzz::Capture,    &Fuzz::Timer,
+        &Fuzz::Refuse,   &Fuzz::BreakPage,   &Fuzz::Storm,      &Fuzz::StartAgain,
     };
     (this->*kDoings[operation.code % std::size(kDoings)])(operation);
     if ((operation.who & kNoSettle) == 0) world_.Settle();
@@ -69,7 +72,14 @@ class Fuzz {
     options.host.features = options.client_features = world.a & 0xFF;
     options.monitor_pages = (world.who & 8) == 0;
     options.isolated = (world.who & 16) != 0;
+    options.late_chatter = (world.c >> 34 & 1) != 0;
+    options.impatient = (world.c >> 35 & 1) != 0;
+    options.few = (world.c >> 36 & 1) != 0;
+    options.direct_timers = (world.c >> 37 & 1) == 0;
     if (!options.host.guarded) {
+      options.host.bends_contact = (world.c >> 38 & 1) != 0;
+      options.host.contact = {
+          .offset = static_cast<uint32_t>(world.c >> 40 & 0xFF), .value = world.b, .longer = 0};
       options.host.offers_at_once = (world.who & 32) == 0;
       if ((world.who & 64) != 0) options.pages = world.c >> 48 & 63;
       options.pages = std::max<uint64_t>(options.pages, 1);
@@ -178,9 +188,9 @@ class Fuzz {
   // ---- Messages.
   void Offer(const Operation& operation) {
     static constexpr Guid kUnknown = Guid::Parse("ffffffff-0000-4000-8000-766d6275736b");
-    const Guid classes[] = {kChatterClassId, kChatterClassId, echo::kClassId, heartbeat::kClassId,
-                            kUnknown};
-    world_.host().Offer(classes[operation.who % 5], operation.a % 8, operation.b,
+    const Guid classes[] = {kChatterClassId,     kChatterClassId, echo::kClassId,
+                            heartbeat::kClassId, kUnknown,        kDudClassId};
+    world_.host().Offer(classes[operation.who % std::size(classes)], operation.a % 16, operation.b,
                         static_cast<uint16_t>(operation.c & 0xFFFF),
                         static_cast<uint16_t>(operation.c >> 16),
                         (operation.c >> 32 & 1) == 0 ? uint8_t{kNoMonitor}
@@ -221,6 +231,16 @@ class Fuzz {
     world_.Pass(kTimes[operation.a % std::size(kTimes)]);
   }
 
+  void Refuse(const Operation& operation) {
+    world_.host().SetRefusal(operation.a % 2 == 0 ? 0 : operation.b);
+  }
+  void Storm(const Operation& operation) { world_.host().Storm(operation.a % kStormMax); }
+  // From now on the hypervisor takes no value for that register.
+  void BreakPage(const Operation& operation) {
+    const uint32_t reg = kRegisters[operation.a % std::size(kRegisters)];
+    if (!guarded_ && reg != 0) world_.partition().failing_registers.insert(reg);
+  }
+
   // ---- The guest's owner.
   void Chat(const Operation& operation) {
     std::vector<Chatter*>& chatters = world_.chatter().alive;
@@ -239,6 +259,35 @@ class Fuzz {
       default:
         return chatter.Say(operation.b % 400, operation.c % 2100);
     }
+  }
+  void Blunder(const Operation& operation) {
+    std::vector<Chatter*>& chatters = world_.chatter().alive;
+    if (chatters.empty()) return;
+    Chatter& chatter = *chatters[operation.who % chatters.size()];
+    Gate::Holder inside;
+    {
+      const SimTurn turn = world_.sim().Enter(world_.cpu(chatter.executor().cpu()));
+      inside = chatter.Enter();
+    }
+    if (inside) world_.Spawn(chatter.Blunder(std::move(inside), operation.a, operation.b));
+  }
+  void Register(const Operation&) {
+    const SimTurn turn = world_.sim().Enter(world_.cpu(0));
+    world_.RegisterChatter();
+  }
+  void StartAgain(const Operation&) { world_.Spawn(world_.bus().Start()); }
+  void Capture(const Operation& operation) {
+    switch (operation.a % 3) {
+      case 0:
+        return world_.Spawn(world_.bus().StartCapture({.bytes = 4096 + operation.b % 4096}));
+      case 1:
+        return world_.Spawn(world_.bus().DrainCapture(sink_));
+      default:
+        world_.Spawn(world_.bus().StopCapture());
+    }
+  }
+  void Timer(const Operation& operation) {
+    world_.ArmTimer(operation.who, operation.a, operation.b % 4 == 0 ? 0 : operation.c);
   }
   void Restart(const Operation& operation) {
     const SimTurn turn = world_.sim().Enter(world_.cpu(0));
@@ -272,8 +321,13 @@ class Fuzz {
     world_.chatter().calls = operation.c % 2 == 0;
   }
 
+  class Nowhere final : public ByteSink {
+    absl::Status Write(std::span<const std::byte>) override { return absl::OkStatus(); }
+  };
+
   const bool guarded_;
   GuestWorld::Ending ending_;
+  Nowhere sink_;
   GuestWorld world_;
 };
 

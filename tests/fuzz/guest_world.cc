@@ -16,9 +16,11 @@ using std::chrono::seconds;
 // No operation may need more turns.
 constexpr uint64_t kTurnsMax = 100'000;
 constexpr Pfn kFirstPage = 8;
-constexpr int kStopsMax = 4;  // each has its own deadline
+constexpr int kStopsMax = 400;  // each has its own deadline
 
 }  // namespace
+
+const DeviceClass* const GuestWorld::kChatter[1] = {&ChatterClass()};
 
 GuestWorld::GuestWorld(MemfdMemory& memory, const Options& options)
     : guarded_(options.host.guarded),
@@ -39,7 +41,12 @@ GuestWorld::GuestWorld(MemfdMemory& memory, const Options& options)
   guest.client.isolated = options.isolated && !guarded_;
   guest.monitor_pages = options.monitor_pages;
   guest.crash_polls_max = options.crash_polls_max;
+  if (!options.direct_timers) partition_.cpuid[kCpuidLeafFeatures].edx = 0;
   if (!guarded_) {
+    if (options.few) {
+      guest.client.gpadls_max = 4;
+      guest.poster.queue_messages_max = 6;
+    }
     if (options.failing_register != 0) {
       partition_.failing_registers.insert(options.failing_register);
     }
@@ -47,11 +54,19 @@ GuestWorld::GuestWorld(MemfdMemory& memory, const Options& options)
   }
   transport_ = std::make_unique<SynicTransport>(partition_, std::vector<Executor*>{&cpu0_, &cpu1_},
                                                 pages_, guest);
-  bus_ = std::make_unique<Bus>(
-      *transport_,
-      Bus::Options{.devices_max = 12, .early_subchannels_max = 4, .gone_devices_max = 2});
-  const DeviceClass* const classes[] = {&EchoClass(), &HeartbeatClass(), &ChatterClass()};
+  Bus::Options bus{.devices_max = options.few ? 5u : 12u,
+                   .early_subchannels_max = options.few ? 1u : 4u,
+                   .gone_devices_max = 2,
+                   .observer = &observer_};
+  if (options.impatient) {
+    bus.start_deadline = seconds(4);
+    bus.stop_deadline = seconds(1);
+    bus.shutdown_deadline = seconds(2);
+  }
+  bus_ = std::make_unique<Bus>(*transport_, bus);
+  const DeviceClass* const classes[] = {&EchoClass(), &HeartbeatClass(), &DudClass()};
   Require(bus_->RegisterClasses(classes).ok());
+  if (!options.late_chatter) RegisterChatter();
   Spawn(bus_->Start());
   Settle();
 }
@@ -68,6 +83,27 @@ Task<void> GuestWorld::StopAndStart() {
   absl::Status stopped = co_await bus_->Stop();
   if (stopped.ok()) stopped = co_await bus_->Start();
   reconnecting_ = false;
+}
+
+void GuestWorld::ArmTimer(uint32_t vp, uint32_t index, uint64_t deadline) {
+  if (!guarded_ || !bus_->connected()) return;
+  vp %= 2;
+  index %= kTimers;
+  const SimTurn turn = sim_.Enter(cpu(vp));
+  std::unique_ptr<SyntheticTimer>& timer = timers_[vp * kTimers + index];
+  if (timer == nullptr) {
+    timer = transport_->NewTimer(vp, index, Callback::To<&GuestWorld::OnTimer>(this));
+    if (timer == nullptr || !timer->Start().ok()) return timer.reset();
+  }
+  if (timer->armed() && deadline == 0) return timer->Disarm();
+  (void)timer->Arm(deadline);
+}
+
+void GuestWorld::DropTimers() {
+  for (size_t i = 0; i < timers_.size(); ++i) {
+    const SimTurn turn = sim_.Enter(cpu(static_cast<uint32_t>(i / kTimers)));
+    timers_[i].reset();
+  }
 }
 
 // Whatever was done to the others, this one is served.
@@ -91,6 +127,7 @@ void GuestWorld::StopBus() {
 
 void GuestWorld::Finish(Ending ending) {
   if (guarded_) CheckHonest();
+  DropTimers();
   host_.SetSilent(ending == Ending::kSilent ? ~0u : 0);
   if (ending != Ending::kSilent) partition_.post_statuses.clear();
   const bool was_connected = transport_->client().state() == VmbusClient::State::kConnected;
@@ -117,6 +154,7 @@ void GuestWorld::CheckAccounts(bool all_answered) {
   Require(!all_answered || lost == 0);
   Require(chatter_.alive.empty() || bus_->device_count() != 0);
   Require(chatter_.asked == chatter_.ended);
+  Require(observer_.running == 0);
   bus_.reset();
   transport_.reset();
   // A register that cannot be written leaves its page with the hypervisor, on top.

@@ -12,12 +12,14 @@
 #ifndef VMBUSKIT_TESTS_FUZZ_GUEST_WORLD_H_
 #define VMBUSKIT_TESTS_FUZZ_GUEST_WORLD_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 
 #include "framework/base/fuzzing.h"
 #include "framework/bus/bus.h"
+#include "framework/bus/device_observer.h"
 #include "framework/task/run_task.h"
 #include "platform/linux/memfd_memory.h"
 #include "platform/page_allocator.h"
@@ -27,6 +29,7 @@
 #include "tests/fuzz/hostile_host.h"
 #include "transports/synic/fake_partition.h"
 #include "transports/synic/synic_transport.h"
+#include "transports/synic/synthetic_timer.h"
 
 namespace vmbuskit {
 
@@ -44,6 +47,10 @@ class GuestWorld {
     uint32_t failing_register = 0;  // 0: none; not with a guarded host
     uint32_t silent = 0;            // from the beginning; not with a guarded host
     uint32_t crash_polls_max = 8;
+    bool late_chatter = false;  // registered by RegisterChatter only
+    bool impatient = false;     // short deadlines for whole devices
+    bool few = false;  // small limits; those of messages and GPADLs not with a guarded host
+    bool direct_timers = true;
     ChatterLog chatter{};
   };
   enum class Ending { kUnload, kSilent, kCrash };
@@ -66,11 +73,26 @@ class GuestWorld {
   void Spawn(Task<void> task) { background_.Spawn(std::move(task)); }
   // Ends the connection and makes it again, in the background; one at a time.
   void Reconnect();
+  void RegisterChatter() { (void)bus_->RegisterClasses(std::span(kChatter)); }
+  // A synthetic timer of a processor, for the host to fire; with a guarded host only.
+  void ArmTimer(uint32_t vp, uint32_t index, uint64_t deadline);
 
   // Everything ends; then the accounts must balance.
   void Finish(Ending ending);
 
  private:
+  // Who has it all told.
+  class Observer final : public DeviceObserver {
+   public:
+    void OnDeviceRunning(const RunningDevice&) override { ++running; }
+    void OnDeviceStopping(const RunningDevice&) override { Require(running-- > 0); }
+    int running = 0;
+  };
+  static constexpr uint32_t kTimers = 4;
+  static const DeviceClass* const kChatter[1];
+
+  void OnTimer() {}
+  void DropTimers();
   static Task<void> Ignore(Task<absl::Status> task);
   Task<void> StopAndStart();
   void CheckHonest();
@@ -89,7 +111,9 @@ class GuestWorld {
   HonestEcho honest_;
   HostileHost host_;
   std::unique_ptr<SynicTransport> transport_;
+  Observer observer_;
   std::unique_ptr<Bus> bus_;
+  std::array<std::unique_ptr<SyntheticTimer>, 2 * kTimers> timers_;
   TaskGroup background_;
   bool reconnecting_ = false;
 };

@@ -109,6 +109,9 @@ void HostWorld::Contact(uint32_t version, uint32_t features, uint32_t vp, Gpa pa
 
 HypercallStatus HostWorld::PostBytes(std::span<const std::byte> message, uint32_t connection_id,
                                      uint32_t type) {
+  const auto reserving = static_cast<uint32_t>(MessageType::kOpenReservedChannel);
+  reserved_ |= message.size() >= sizeof reserving &&
+               std::memcmp(message.data(), &reserving, sizeof reserving) == 0;
   PostMessageInput input{};
   input.connection_id = connection_id;
   input.message_type = type;
@@ -270,8 +273,9 @@ void HostWorld::Finish(Ending ending) {
     for (uint32_t vp = 0; vp < 2; ++vp) interrupt(vp).Signal();
     Settle();
     Require(host_->server().state() == VmbusServer::State::kDisconnected);
-    Require(host_->server().gpadls().count() == 0 && memory_.mapped_pages() == 0);
-    Require(host_->shared_pages().mapped == 0);
+    // Reserved channels outlive their connection (protocol 02 section 5.3).
+    Require(reserved_ || host_->server().gpadls().count() == 0);
+    Require(reserved_ || (memory_.mapped_pages() == 0 && host_->shared_pages().mapped == 0));
   }
   {
     const SimTurn turn = sim_.Enter(host_cpu_);

@@ -124,6 +124,7 @@ class HostWorld {
   Event interrupt1_;
   Negotiated negotiated_;
   bool held_ = false;
+  bool reserved_ = false;  // a channel may have been opened that outlives the connection
   std::vector<std::byte> saved_;
   std::unique_ptr<EmbeddedHost> host_;
   std::unique_ptr<HonestDriver> honest_;

@@ -76,7 +76,10 @@ void HostileHost::BeforeAnswer(MessageType type) {
   } else {
     fake_.silent.erase(type);
   }
+  fake_.status = options_.guarded && honest ? 0 : refusal_;
   switch (type) {
+    case MessageType::kInitiateContact:
+      return OnContact();
     case MessageType::kRequestOffers:
       if (!options_.offers_at_once) return;
       Offer(echo::kClassId, 1, HonestEcho::kRelid);
@@ -99,6 +102,14 @@ void HostileHost::BeforeAnswer(MessageType type) {
     default:
       return;
   }
+}
+
+void HostileHost::OnContact() {
+  if (options_.guarded || !options_.bends_contact || contacts_ != 0) return;
+  contacts_ = 1;
+  fake_.bend = [this](std::vector<std::byte>& answer) {
+    if (contacts_++ == 1) options_.contact.Apply(answer, kMessagePayloadMax);
+  };
 }
 
 void HostileHost::OnGpadlHeader(std::span<const std::byte> message) {
@@ -176,6 +187,10 @@ void HostileHost::Rescind(uint32_t relid) {
   }
   if (options_.guarded) OnEnd(relid);
   fake_.Rescind(relid);
+}
+
+void HostileHost::Storm(uint32_t count) {
+  for (; count > 0; --count) fake_.Say(AllOffersDeliveredMessage{});
 }
 
 void HostileHost::SetSilent(uint32_t mask) { silent_ = mask; }

@@ -35,6 +35,8 @@ class HostileHost {
     uint32_t version_max = kVersion5_3;
     uint32_t features = 0;
     bool offers_at_once = true;  // the usual devices, when the guest asks for offers
+    bool bends_contact = false;  // the answer to the first contact, by `contact`
+    Bend contact{};
   };
   // A channel that the guest opened.
   struct Victim {
@@ -51,6 +53,10 @@ class HostileHost {
   void Rescind(uint32_t relid);
   // Bit i: message i of those that ask for an answer goes without.
   void SetSilent(uint32_t mask);
+  // The status of answers from now on.
+  void SetRefusal(uint32_t status) { refusal_ = status; }
+  // Many messages in a row that mean nothing.
+  void Storm(uint32_t count);
   // The answer to what the guest said first, second, ...: late, again, or bent.
   void AnswerAgain(uint32_t index, const Bend& bend);
   void SayRaw(uint32_t type, uint32_t first, uint32_t second, uint64_t rest, size_t bytes);
@@ -76,6 +82,7 @@ class HostileHost {
  private:
   bool IsHonest(std::span<const std::byte> message) const;
   void BeforeAnswer(MessageType type);
+  void OnContact();
   void OnGpadlHeader(std::span<const std::byte> message);
   void OnGpadlBody(std::span<const std::byte> message);
   void OnOpen(std::span<const std::byte> message);
@@ -88,6 +95,8 @@ class HostileHost {
   const Options options_;
   FakeHost fake_;
   uint32_t silent_ = 0;
+  uint32_t refusal_ = 0;
+  uint32_t contacts_ = 0;
   std::map<uint32_t, std::vector<Pfn>> gpadls_;
   std::set<uint32_t> honest_gpadls_;
   std::deque<Victim> victims_;
