@@ -88,19 +88,21 @@ RING_MUTANTS = {
 }
 
 _OFFER = "    if (!closed() && WantsSpace()) OfferSpace();\n"
-_BUDGET = "      if (reader_.Readable() || reader_.Unmask()) WakeSelf();\n"
+_AGAIN = "    masked_ = reader_.Unmask();\n  } while (masked_);"
+_BUDGET = "      masked_ = reader_.Readable() || reader_.Unmask();\n      if (masked_) WakeSelf();\n"
 _SIGNAL = "    if (freed || sent) SignalPeer();\n"
 
 CHANNEL_MUTANTS = {
-    "drain_once": ("channel_drain.cc", "} while (reader_.Unmask());", "} while (reader_.Unmask() && false);"),
-    "drain_stays_masked": ("channel_drain.cc", "} while (reader_.Unmask());", "} while (reader_.Readable());"),
+    "drain_once": ("channel_drain.cc", _AGAIN, "    masked_ = reader_.Unmask();\n  } while (false);"),
+    "drain_stays_masked": ("channel_drain.cc", _AGAIN, "    masked_ = reader_.Readable();\n  } while (masked_);"),
     "drain_offers_no_space": ("channel_drain.cc", _OFFER, ""),
     "drain_keeps_freed_space_secret": ("channel_drain.cc", _SIGNAL, "    if (sent) SignalPeer();\n"),
     "drain_keeps_answers_secret": ("channel_drain.cc", _SIGNAL, "    if (freed) SignalPeer();\n"),
     "drain_without_commit": ("channel_drain.cc", "const bool freed = reader_.Commit();", "const bool freed = false;"),
     "budget_forgets_the_rest": ("channel_drain.cc", _BUDGET, ""),
-    "budget_stays_masked": ("channel_drain.cc", _BUDGET, "      if (reader_.Readable()) WakeSelf();\n"),
-    "budget_unmasks_only": ("channel_drain.cc", _BUDGET, "      (void)reader_.Unmask();\n"),
+    "budget_stays_masked": ("channel_drain.cc", _BUDGET, "      masked_ = reader_.Readable();\n      if (masked_) WakeSelf();\n"),
+    "budget_unmasks_only": ("channel_drain.cc", _BUDGET, "      masked_ = reader_.Unmask();\n"),
+    "own_wake_reads_nothing": ("channel_drain.cc", "  if (masked_) return (void)Drain();\n", ""),
     "stall_forgets_the_packet": ("channel_drain.cc", "stalled_ = reader_.Readable();", ""),
     "stall_asks_for_no_room": (
         "channel_drain.cc",

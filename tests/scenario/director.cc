@@ -36,6 +36,7 @@ Director::Director(const FaultPlan& plan, const ScenarioOptions& options)
     return;
   }
   devices_.resize(workload_->device_count());
+  machine_->outbox().set_on_dropped(Callback::To<&Director::ExcuseHost>(this));
   operations_ = std::make_unique<TaskGroup>(machine_->cpu(0), "operations");
 }
 
@@ -93,7 +94,6 @@ void Director::Round() {
   faults_.Note("---- round");
   for (uint32_t i = 0; i < faults_.plan().disturbances && ok(); ++i) {
     if (!machine_->RunTurns(random_.Below(kTurnsBetween), kTimeBetween)) return;
-    NoticeSilence();
     Disturb();
   }
   if (ok()) workload_->StartRound(machine_->sim());
@@ -138,8 +138,7 @@ void Director::JoinOperations() {
   faults_.Report(absl::InternalError("Start, Retarget or the like did not end in 20 minutes"));
 }
 
-void Director::NoticeSilence() {
-  if (machine_->outbox().dropped() == 0 || excused_) return;
+void Director::ExcuseHost() {
   excused_ = true;
   for (uint32_t device = 0; device < devices_.size(); ++device) workload_->Harm(device);
 }
@@ -149,7 +148,6 @@ void Director::Settle() {
   // Longer than any deadline of the bus.
   for (int i = 0; i < 1200; ++i) {
     if (!machine_->RunFor(std::chrono::milliseconds(500))) return;
-    NoticeSilence();
     if (IsSettled()) return;
   }
   faults_.Report(absl::InternalError(
@@ -166,7 +164,6 @@ bool Director::IsSettled() {
       faults_.Report(absl::InternalError(absl::StrCat("Bus::Start: ", started_.message())));
       return true;
     }
-    machine_->outbox().ResetDropped();
     StartBus();
     return false;
   }

@@ -50,7 +50,7 @@ class Director {
   void Spawn(const char* what, Task<absl::Status> task);
   void JoinOperations();
   // Everything that the host keeps to itself, or makes up, excuses every device until the next connection.
-  void NoticeSilence();
+  void ExcuseHost();
 
   void Settle();
   bool IsSettled();

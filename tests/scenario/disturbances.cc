@@ -47,7 +47,6 @@ void Director::Reconnect(uint32_t) {
   if (!ok() || !started_.ok()) return;
   faults_.Note("guest disconnects");
   const absl::Status stopped = machine_->AwaitStatus("Bus::Stop", machine_->bus().Stop());
-  NoticeSilence();
   if (!stopped.ok()) {
     if (!excused_) {
       faults_.Report(absl::InternalError(absl::StrCat("Bus::Stop: ", stopped.message())));
@@ -55,7 +54,6 @@ void Director::Reconnect(uint32_t) {
     return Crash(0);
   }
   // A host that kept something to itself may still think of the old connection.
-  machine_->outbox().ResetDropped();
   if (excused_) return Crash(0);
   ForgetHarm();
   StartBus();
@@ -112,8 +110,7 @@ void Director::ScribbleInRing(uint32_t device) {
 void Director::SendHostileMessage(uint32_t) {
   const VmbusServer& server = machine_->host().server();
   if (server.state() != VmbusServer::State::kConnected) return;
-  excused_ = true;
-  for (uint32_t device = 0; device < devices_.size(); ++device) workload_->Harm(device);
+  ExcuseHost();
   std::vector<std::byte> message(8 + random_.Below(232));
   for (std::byte& byte : message) {
     byte = static_cast<std::byte>(random_.OneIn(2) ? 0 : random_.Next());

@@ -43,7 +43,7 @@ struct FaultPlan {
   Chance interrupt_wrong_cpu;  // to another one first, late to the right one
   Chance signal_late;
   Chance signal_duplicated;
-  Chance signal_lost;  // and repaired
+  Chance signal_lost;            // and repaired
   Chance signal_served_at_once;  // the host acts on it while the guest's call still runs
   Duration interrupt_late_max = std::chrono::milliseconds(2);
   Duration interrupt_repair_max = std::chrono::milliseconds(200);

@@ -51,11 +51,11 @@ void FaultyOutbox::NoteSent(const char* how, std::span<const std::byte> message)
 }
 
 bool FaultyOutbox::Drops(std::span<const std::byte> message) {
-  if (dropped_ever_ >= faults_.plan().messages_dropped_max) return false;
+  if (dropped_ >= faults_.plan().messages_dropped_max) return false;
   if (!faults_.Happens(faults_.plan().message_dropped)) return false;
   ++dropped_;
-  ++dropped_ever_;
   NoteSent("never sends", message);
+  if (on_dropped_) on_dropped_();
   return true;
 }
 
@@ -109,7 +109,6 @@ void FaultyOutbox::ArmDue() {
 void FaultyOutbox::Forget() {
   held_.clear();
   due_.Disarm();
-  dropped_ = 0;
 }
 
 }  // namespace vmbuskit

@@ -35,9 +35,8 @@ class FaultyOutbox final : public HostOutbox {
   // What is under way never arrives: the guest is gone.
   void Forget();
   uint32_t held() const { return static_cast<uint32_t>(held_.size()); }
-  // Since the last Forget or ResetDropped.
-  uint32_t dropped() const { return dropped_; }
-  void ResetDropped() { dropped_ = 0; }
+  // Called when a message is never sent, at that moment.
+  void set_on_dropped(Callback on_dropped) { on_dropped_ = on_dropped; }
 
  private:
   // What a message keeps its order to: its device, by the first bytes of its instance GUID, or everything.
@@ -63,8 +62,8 @@ class FaultyOutbox final : public HostOutbox {
   std::deque<Held> held_;
   std::map<uint32_t, Lane> devices_;  // by relid, as last offered
   Timer due_;
+  Callback on_dropped_;
   uint32_t dropped_ = 0;
-  uint32_t dropped_ever_ = 0;
 };
 
 }  // namespace vmbuskit

@@ -4,7 +4,7 @@
 //   WatchedPages pages(memory, host, faults);
 //   SynicTransport transport(partition, executors, pages, {});
 //
-// A channel that the host took back does not count: with the RESCIND its pages are the guest's (protocol 02 section 5.4).
+// A channel that the host took back does not count: with the RESCIND its pages are the guest's (protocol 02, 5.4).
 // Thread safety: the scheduler's thread. Lifetime: outlives the runs that it gave.
 #ifndef VMBUSKIT_TESTS_SCENARIO_WATCHED_PAGES_H_
 #define VMBUSKIT_TESTS_SCENARIO_WATCHED_PAGES_H_
