@@ -196,7 +196,8 @@ class VmbusServer {
   void CheckRestored(StateReader& reader, const ConnectionSetup& setup) const;
   void CheckRestored(StateReader& reader, const ServerChannel& channel) const;
   bool IsConnectionTarget(MessageTarget target) const;
-  void ResumeChannel(ServerChannel& channel);
+  // False: an open that cannot be asked for again.
+  bool ResumeChannel(ServerChannel& channel);
 
   // server_connection.cc
   absl::Status HandleContact(const CheckedMessage& message, uint32_t connection_id);

@@ -1,5 +1,6 @@
 // Save and restore of the server.
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "framework/base/saved_state.h"
@@ -111,6 +112,11 @@ void VmbusServer::CheckRestored(StateReader& reader) const {
       (state_ == State::kDisconnected && setup_outstanding_)) {
     reader.Fail("server state", static_cast<uint64_t>(state_), "nothing to wait for, or no more");
   }
+  const bool must_be_set_up =
+      state_ == State::kConnected || (state_ == State::kDisconnecting && setup_outstanding_);
+  if (set_up_ != must_be_set_up && (must_be_set_up || state_ != State::kDisconnecting)) {
+    reader.Fail("set up", set_up_, "a connection that is torn down later, and no other");
+  }
   if (offers_requested_ && version == 0) reader.Fail("offers requested", 1, "without connection");
   if (paused_ && version == 0) reader.Fail("paused", 1, "without connection");
   CheckRestored(reader, connection_);
@@ -207,11 +213,16 @@ void VmbusServer::Resume() {
       queue_.Add(server_action::TearDownGpadl{key.first, key.second});
     }
   }
-  for (auto& [id, channel] : channels_.all()) ResumeChannel(channel);
+  std::vector<ChannelId> unopened;
+  for (auto& [id, channel] : channels_.all()) {
+    if (!ResumeChannel(channel)) unopened.push_back(id);
+  }
+  // Not before: what follows from it may change the channels.
+  for (const ChannelId id : unopened) OnOpenCompleted(id, false);
   MaybeFinishDisconnect();
 }
 
-void VmbusServer::ResumeChannel(ServerChannel& channel) {
+bool VmbusServer::ResumeChannel(ServerChannel& channel) {
   switch (channel.state) {
     case ChannelState::kOpening:
     case ChannelState::kOpeningClientRelease: {
@@ -220,7 +231,7 @@ void VmbusServer::ResumeChannel(ServerChannel& channel) {
         queue_.Add(server_action::OpenChannel{channel.id, *std::move(request)});
       } else {
         errors_.Add(request.status());
-        OnOpenCompleted(channel.id, false);
+        return false;
       }
       break;
     }
@@ -235,6 +246,7 @@ void VmbusServer::ResumeChannel(ServerChannel& channel) {
   if (channel.retarget_vp.has_value()) {
     queue_.Add(server_action::Retarget{channel.id, *channel.retarget_vp});
   }
+  return true;
 }
 
 absl::StatusOr<OpenRequest> VmbusServer::DescribeOpen(ChannelId id) const {
