@@ -19,5 +19,5 @@ extern "C" size_t LLVMFuzzerCustomCrossOver(const uint8_t* first, size_t first_s
 // Every execution makes and frees a whole system: a small quarantine keeps its memory in the
 // caches, and short stacks keep what is written down about each allocation short.
 extern "C" const char* __asan_default_options() {
-  return "quarantine_size_mb=8:malloc_context_size=2";
+  return "quarantine_size_mb=1:thread_local_quarantine_size_kb=64:malloc_context_size=2";
 }
