@@ -42,6 +42,7 @@ TEST(ChannelSignalMutants, EachIsKilled) {
       {"budget_forgets_the_rest", {any, data}},
       {"budget_stays_masked", {any, data}},
       {"budget_unmasks_only", {any, data}},
+      {"own_wake_reads_nothing", {any, data}},
       {"stall_forgets_the_packet", {any, Name(Finding::kEndless)}},
       {"stall_asks_for_no_room", {any, data}},
       {"full_ring_not_asked_for", {any, space}},

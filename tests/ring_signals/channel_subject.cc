@@ -30,21 +30,40 @@ using ring_signals::Choose;
 using ring_signals::NoteBroken;
 using ring_signals::Scenario;
 
-// The subject's turns look for the only event that there is.
-class OneEventExecutor : public Executor {
+// Keeps a channel's events, the peer's signal and its own wake-up, for the subject's turns to choose from: any order of
+// them is more than an executor, which keeps theirs, can bring about.
+class TurnExecutor : public Executor {
  public:
+  uint32_t pending() const { return count_; }
+  void Run(uint32_t which) {
+    Event& event = *events_[which];
+    Remove(event);
+    event.RunHandler();
+  }
+
   Instant Now() const override { return {}; }
   bool Post(Callback) override { return false; }
   bool IsCurrent() const override { return true; }
   uint32_t cpu() const override { return 0; }
 
  private:
-  void EnqueueEvent(Event&) override {}
-  void DetachEvent(Event& event) override { event.ClearPending(); }
+  void EnqueueEvent(Event& event) override { events_[count_++] = &event; }
+  void DetachEvent(Event& event) override {
+    Remove(event);
+    event.ClearPending();
+  }
   void ArmTimer(Timer&) override {}
   void DisarmTimer(Timer&) override {}
   void AddPoller(Poller&) override {}
   void RemovePoller(Poller&) override {}
+
+  void Remove(Event& event) {
+    if (events_[0] == &event) events_[0] = events_[1];
+    events_[--count_] = nullptr;
+  }
+
+  std::array<Event*, 2> events_{};
+  uint32_t count_ = 0;
 };
 
 // One end with its user, who has packets to send, or answers each packet with one.
@@ -73,15 +92,16 @@ class End : public ChannelHandler, public PacketTap {
     in_.Show(received_);
     const bool may_send = !Answers() && !full_ && sent_ < out_.count();
     // What an executor runs first is open.
-    if (may_send && ring_signals::Poll()) channel_.wake().Signal();
-    if (channel_.wake().pending() && (!may_send || Choose(2) == 1)) {
-      channel_.wake().RunHandler();
-    } else if (may_send) {
+    const bool idle = !may_send && executor_.pending() == 0;
+    if (idle) ring_signals::Wait();
+    if (idle || (!channel_.wake().pending() && ring_signals::Poll())) channel_.wake().Signal();
+    const uint32_t choices = executor_.pending() + (may_send ? 1 : 0);
+    const uint32_t choice = choices == 1 ? 0 : Choose(choices);
+    if (choice < executor_.pending()) {
+      executor_.Run(choice);
+    } else {
       const uint32_t count = 1 + Choose(std::min(scenario_.longest_batch, out_.count() - sent_));
       SendBatch(count);
-    } else {
-      ring_signals::Wait();
-      channel_.wake().Signal();
     }
     if (channel_.closed()) return NoteBroken("a channel failed");
     if (channel_.counters().empty_wakeups != 0) ring_signals::NoteNeedless();
@@ -132,7 +152,7 @@ class End : public ChannelHandler, public PacketTap {
   const Scenario& scenario_;
   PacketImages& out_;
   PacketImages& in_;
-  OneEventExecutor executor_;
+  TurnExecutor executor_;
   uint32_t sent_ = 0;
   uint32_t received_ = 0;
   bool full_ = false;
