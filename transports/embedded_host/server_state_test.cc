@@ -177,7 +177,7 @@ std::vector<std::string> Verdicts(Story& story, uint8_t is, uint8_t value) {
   return verdicts;
 }
 
-// Found by server_fuzz. The close would have completed into an open that is not there.
+// The close would have completed into an open that is not there.
 TEST(ServerState, ACloseWithAnOpenBehindItThatIsNotThere) {
   Story story;
   story.OpenIt();
@@ -187,7 +187,7 @@ TEST(ServerState, ACloseWithAnOpenBehindItThatIsNotThere) {
               Contains(HasSubstr("channel is 1: an open behind a close, and nowhere else")));
 }
 
-// Found by server_fuzz: the first four ask something of a device that it cannot do, the last one of the hypervisor.
+// The first four ask something of a device that it cannot do, the last one (found by server_fuzz) of the hypervisor.
 TEST(ServerState, NothingIsAskedThatNoGuestCouldCause) {
   Story story;
   story.OpenIt();

@@ -169,7 +169,7 @@ TEST_F(HeartbeatHostTest, ARenegotiationStartsOverAndDropsWhatIsStale) {
   EXPECT_EQ(Text("guest"), "ok");
 }
 
-// Found by ic_service_fuzz and by restoring the host before every turn: the second answer of a guest that obeys ended
+// Found by ic_service_fuzz: the second answer of a guest that obeys ended
 // the service.
 TEST_F(HeartbeatHostTest, ARenegotiationBeforeTheFirstAnswerIsAnsweredTwice) {
   {
