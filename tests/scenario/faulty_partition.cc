@@ -82,7 +82,7 @@ struct FaultyPartition::LateSignals {
   void Send() {
     // The connection may be gone by now: what the host says then, nobody hears.
     for (const Call& call : std::exchange(calls, {})) {
-      (void)partition.real_.Hypercall(vp, call.control, call.input, call.output);
+      (void)partition.real().Hypercall(vp, call.control, call.input, call.output);
     }
   }
 
@@ -94,7 +94,7 @@ struct FaultyPartition::LateSignals {
 
 FaultyPartition::FaultyPartition(Partition& real, const std::vector<Executor*>& executors,
                                  SimExecutor& host, FaultSource& faults)
-    : real_(real), executors_(executors), host_(host), faults_(faults) {
+    : ForwardingPartition(real), executors_(executors), host_(host), faults_(faults) {
   for (uint32_t vp = 0; vp < executors_.size(); ++vp) {
     late_.push_back(std::make_unique<LateSignals>(*this, vp));
   }
@@ -103,7 +103,7 @@ FaultyPartition::FaultyPartition(Partition& real, const std::vector<Executor*>& 
 FaultyPartition::~FaultyPartition() { Forget(); }
 
 void FaultyPartition::Forget() {
-  for (auto& [key, line] : lines_) real_.ConnectInterrupt(key.first, key.second, nullptr);
+  for (auto& [key, line] : lines_) real().ConnectInterrupt(key.first, key.second, nullptr);
   lines_.clear();
   for (auto& late : late_) {
     late->calls.clear();
@@ -114,12 +114,12 @@ void FaultyPartition::Forget() {
 void FaultyPartition::ConnectInterrupt(uint32_t vp, uint8_t vector, Event* handler) {
   const auto key = std::make_pair(vp, vector);
   if (handler == nullptr) {
-    real_.ConnectInterrupt(vp, vector, nullptr);
+    real().ConnectInterrupt(vp, vector, nullptr);
     lines_.erase(key);
     return;
   }
   auto line = std::make_unique<Line>(*this, vp, vector, handler);
-  real_.ConnectInterrupt(vp, vector, &line->raised());
+  real().ConnectInterrupt(vp, vector, &line->raised());
   lines_[key] = std::move(line);
 }
 
@@ -143,16 +143,16 @@ uint64_t FaultyPartition::Hypercall(uint32_t vp, uint64_t control, uint64_t inpu
     RaiseEarly(vp);
   }
   if (code == kCallSignalEvent) return Signal(vp, control, input, output);
-  if (code != kCallPostMessage) return real_.Hypercall(vp, control, input, output);
+  if (code != kCallPostMessage) return real().Hypercall(vp, control, input, output);
   const bool refused = faults_.Happens(faults_.plan().post_refused);
   if (faults_.tracing()) NotePost(input, refused);
   if (refused) return static_cast<uint64_t>(HypercallStatus::kInsufficientBuffers);
-  return real_.Hypercall(vp, control, input, output);
+  return real().Hypercall(vp, control, input, output);
 }
 
 void FaultyPartition::NotePost(Gpa input, bool refused) {
   uint32_t words[3] = {};
-  const auto bytes = real_.memory().Translate(input, sizeof(PostMessageInput));
+  const auto bytes = real().memory().Translate(input, sizeof(PostMessageInput));
   if (bytes.ok()) {
     std::memcpy(words, bytes->data() + offsetof(PostMessageInput, payload), sizeof words);
   }
@@ -176,7 +176,7 @@ uint64_t FaultyPartition::Signal(uint32_t vp, uint64_t control, uint64_t input, 
     faults_.Note("signal of vp ", vp, " comes again later");
     late_[vp]->Add({control, input, output}, plan.interrupt_late_max);
   }
-  const uint64_t result = real_.Hypercall(vp, control, input, output);
+  const uint64_t result = real().Hypercall(vp, control, input, output);
   if (faults_.Happens(plan.signal_served_at_once)) {
     faults_.Note("signal of vp ", vp, " served at once");
     RunHost();

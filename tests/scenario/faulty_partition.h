@@ -17,31 +17,21 @@
 #include <vector>
 
 #include "platform/executor.h"
+#include "platform/forwarding_partition.h"
 #include "platform/memory.h"
-#include "platform/partition.h"
 #include "platform/sim/executor.h"
 #include "tests/scenario/fault_source.h"
 
 namespace vmbuskit {
 
-class FaultyPartition final : public Partition {
+class FaultyPartition final : public ForwardingPartition {
  public:
   FaultyPartition(Partition& real, const std::vector<Executor*>& executors, SimExecutor& host,
                   FaultSource& faults);
   ~FaultyPartition() override;
 
-  uint32_t vp_count() const override { return real_.vp_count(); }
-  GuestMemory& memory() override { return real_.memory(); }
-  CpuidResult Cpuid(uint32_t vp, uint32_t leaf) override { return real_.Cpuid(vp, leaf); }
-  absl::StatusOr<uint64_t> ReadRegister(uint32_t vp, uint32_t reg) override {
-    return real_.ReadRegister(vp, reg);
-  }
-  absl::Status WriteRegister(uint32_t vp, uint32_t reg, uint64_t value) override {
-    return real_.WriteRegister(vp, reg, value);
-  }
   uint64_t Hypercall(uint32_t vp, uint64_t control, uint64_t input, uint64_t output) override;
   void ConnectInterrupt(uint32_t vp, uint8_t vector, Event* handler) override;
-  uint64_t ReadTsc(uint32_t vp) override { return real_.ReadTsc(vp); }
 
   // Forgets what is under way: the guest that it was for is gone.
   void Forget();
@@ -60,7 +50,6 @@ class FaultyPartition final : public Partition {
   void RaiseElsewhere(uint32_t vp, uint8_t vector);
   void RaiseEarly(uint32_t vp);
 
-  Partition& real_;
   const std::vector<Executor*> executors_;
   SimExecutor& host_;
   FaultSource& faults_;
