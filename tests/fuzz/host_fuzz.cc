@@ -13,6 +13,7 @@
 #include "tests/fuzz/host_world.h"
 #include "tests/fuzz/program.h"
 #include "tests/fuzz/raw_rings.h"
+#include "transports/embedded_host/sample_registers.h"
 
 namespace vmbuskit {
 namespace {
@@ -23,45 +24,6 @@ using std::chrono::seconds;
 
 constexpr Duration kTimes[] = {microseconds(1), microseconds(150), milliseconds(20), seconds(1),
                                seconds(3)};
-constexpr uint32_t kRegisters[] = {kRegGuestOsId,
-                                   kRegHypercall,
-                                   kRegVpIndex,
-                                   kRegReset,
-                                   kRegTimeRefCount,
-                                   kRegReferenceTsc,
-                                   kRegTscFrequency,
-                                   kRegApicFrequency,
-                                   kRegEoi,
-                                   kRegIcr,
-                                   kRegTpr,
-                                   kRegVpAssistPage,
-                                   kRegScontrol,
-                                   kRegSversion,
-                                   kRegSiefp,
-                                   kRegSimp,
-                                   kRegEom,
-                                   kRegSint0,
-                                   kRegSint0 + 2,
-                                   kRegSint0 + 15,
-                                   kRegStimer0Config,
-                                   kRegStimer0Count,
-                                   kRegStimer0Config + 6,
-                                   kRegStimer0Count + 6,
-                                   kRegCrashP0,
-                                   kRegCrashCtl,
-                                   kRegVpRuntime,
-                                   0x12345678};
-constexpr uint32_t kNames[] = {kVpRegVersion,        kVpRegFeatures,
-                               kVpRegEnlightenments, kVpRegLimits,
-                               kVpRegIsolation,      kVpRegCrashP0,
-                               kVpRegCrashCtl,       kVpRegGuestOsId,
-                               kVpRegVpIndex,        kVpRegTimeRefCount,
-                               kVpRegScontrol,       kVpRegVpAssistPage,
-                               kVpRegReferenceTsc,   kVpRegSint0 + 2,
-                               kVpRegSversion,       kVpRegSiefp,
-                               kVpRegSimp,           kVpRegEom,
-                               kVpRegStimer0Config,  kVpRegStimer0Count,
-                               kVpRegVpRuntime,      0x777};
 constexpr uint8_t kNoSettle = 0x80;  // in `who`: the next operation follows at once
 constexpr uint32_t kSlots = 8;       // rings that the attacker lays out, of kSlotPages each
 constexpr uint32_t kSlotPages = 6;
@@ -365,7 +327,7 @@ class Fuzz {
 
   // ---- The processor.
   void Register(const Operation& operation) {
-    const uint32_t reg = kRegisters[operation.a % std::size(kRegisters)];
+    const uint32_t reg = kSampleRegisters[operation.a % std::size(kSampleRegisters)];
     const uint32_t vp = guarded_ ? 1 : operation.who % 3;
     if (operation.a >> 12 == 1) return (void)world_.partition().ReadRegister(vp, reg);
     const bool common = reg == kRegGuestOsId || reg == kRegHypercall || reg == kRegReset;
@@ -403,7 +365,8 @@ class Fuzz {
     std::memcpy(at, &header, sizeof header);
     at += sizeof header;
     for (uint32_t i = 0; i < count; ++i) {
-      const uint32_t name = kNames[(operation.a / 4 + i) % std::size(kNames)];
+      const uint32_t name =
+          kSampleVpRegisters[(operation.a / 4 + i) % std::size(kSampleVpRegisters)];
       const VpRegisterAssignment assignment{
           .name = name, .padding = {}, .value_low = operation.c, .value_high = 0};
       if (set) std::memcpy(at + i * sizeof assignment, &assignment, sizeof assignment);

@@ -5,39 +5,10 @@
 #include "gtest/gtest.h"
 #include "platform/random.h"
 #include "transports/embedded_host/partition_testing.h"
+#include "transports/embedded_host/sample_registers.h"
 
 namespace vmbuskit {
 namespace {
-
-constexpr uint32_t kRegisters[] = {kRegGuestOsId,
-                                   kRegHypercall,
-                                   kRegVpIndex,
-                                   kRegReset,
-                                   kRegTimeRefCount,
-                                   kRegReferenceTsc,
-                                   kRegTscFrequency,
-                                   kRegEoi,
-                                   kRegIcr,
-                                   kRegTpr,
-                                   kRegVpAssistPage,
-                                   kRegScontrol,
-                                   kRegSversion,
-                                   kRegSiefp,
-                                   kRegSimp,
-                                   kRegEom,
-                                   kRegSint0,
-                                   kRegSint0 + 2,
-                                   kRegSint0 + 15,
-                                   kRegSint0 + 16,
-                                   kRegStimer0Config,
-                                   kRegStimer0Count,
-                                   kRegStimer0Config + 6,
-                                   kRegStimer0Count + 6,
-                                   kRegCrashP0,
-                                   kRegCrashCtl,
-                                   kRegGuestIdle,
-                                   0,
-                                   0xFFFFFFFF};
 
 constexpr uint64_t kControls[] = {SimpleCall(kCallPostMessage),
                                   SimpleCall(kCallSignalEvent),
@@ -90,11 +61,12 @@ class PartitionChaosTest : public PartitionTest, public GuestMessageHandler {
       case 0:
       case 1:
       case 2:
-        (void)partition_->WriteRegister(vp, kRegisters[random_.Below(std::size(kRegisters))],
-                                        Value());
+        (void)partition_->WriteRegister(
+            vp, kSampleRegisters[random_.Below(std::size(kSampleRegisters))], Value());
         break;
       case 3:
-        (void)partition_->ReadRegister(vp, kRegisters[random_.Below(std::size(kRegisters))]);
+        (void)partition_->ReadRegister(
+            vp, kSampleRegisters[random_.Below(std::size(kSampleRegisters))]);
         break;
       case 4:
         ScribbleInput();

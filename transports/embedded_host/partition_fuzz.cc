@@ -72,10 +72,11 @@ class Fuzz {
       case kBringUp:
         return BringUp(vp % kVps);
       case kWriteRegister:
-        return Write(vp, kRegisters[index % std::size(kRegisters)], arguments.Take<uint64_t>());
+        return Write(vp, kSampleRegisters[index % std::size(kSampleRegisters)],
+                     arguments.Take<uint64_t>());
       case kReadRegister: {
-        const uint32_t any =
-            index == 0xFF ? arguments.Take<uint32_t>() : kRegisters[index % std::size(kRegisters)];
+        const uint32_t any = index == 0xFF ? arguments.Take<uint32_t>()
+                                           : kSampleRegisters[index % std::size(kSampleRegisters)];
         (void)partition_.ReadRegister(vp, any);
         const CpuidResult words = partition_.Cpuid(vp, index < 8 ? kCpuidLeafVendor + index : 1);
         Require(vp < kVps || words.eax == 0);
@@ -222,8 +223,8 @@ class Fuzz {
     const uint32_t start = arguments.Take<uint8_t>() % 3;
     const auto first = arguments.Take<uint8_t>();
     const uint32_t any = arguments.Take<uint32_t>();
-    const uint32_t names[] = {kNames[first % std::size(kNames)], kNames[any % std::size(kNames)],
-                              any};
+    const uint32_t names[] = {kSampleVpRegisters[first % std::size(kSampleVpRegisters)],
+                              kSampleVpRegisters[any % std::size(kSampleVpRegisters)], any};
     world_.Put(kInputGpa + sizeof(VpRegistersHeader), names);
     (void)Call(vp, RepCall(kCallGetVpRegisters, 1 + first % 3, static_cast<uint16_t>(start)),
                kInputGpa, kOutputGpa);
@@ -233,10 +234,11 @@ class Fuzz {
     const auto count = static_cast<uint16_t>(1 + arguments.Take<uint8_t>() % 2);
     for (uint32_t i = 0; i < 2; ++i) {
       const auto name = arguments.Take<uint8_t>();
-      const VpRegisterAssignment assignment{.name = kNames[name % std::size(kNames)],
-                                            .padding = {},
-                                            .value_low = arguments.Take<uint64_t>(),
-                                            .value_high = 0};
+      const VpRegisterAssignment assignment{
+          .name = kSampleVpRegisters[name % std::size(kSampleVpRegisters)],
+          .padding = {},
+          .value_low = arguments.Take<uint64_t>(),
+          .value_high = 0};
       world_.Put(kInputGpa + sizeof(VpRegistersHeader) + i * sizeof assignment, assignment);
     }
     (void)Call(vp, RepCall(kCallSetVpRegisters, count), kInputGpa, 0);

@@ -1,7 +1,7 @@
 // What an input of partition_fuzz consists of: operations and their fields, the registers and calls that their numbers
 // mean, the readings of the host that its first option byte chooses.
 //
-//   case kWriteRegister: partition.WriteRegister(vp, kRegisters[index % std::size(kRegisters)], value);
+//   case kWriteRegister: partition.WriteRegister(vp, kSampleRegisters[index % std::size(kSampleRegisters)], value);
 //
 // Thread safety: constants. For partition_fuzz.cc only.
 #ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_PARTITION_FUZZ_SCRIPT_H_
@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "transports/embedded_host/partition_options.h"
+#include "transports/embedded_host/sample_registers.h"
 #include "transports/embedded_host/state_bending.h"
 #include "transports/protocol/hypervisor.h"
 #include "transports/protocol/message_layouts.h"
@@ -89,42 +90,6 @@ inline constexpr FuzzLayout kOperations[] = {{kBringUp, kVpFields},
                                              {kSave, {}},
                                              {kRestore, kRestoreFields}};
 
-inline constexpr uint32_t kRegisters[] = {kRegGuestOsId,
-                                          kRegHypercall,
-                                          kRegVpIndex,
-                                          kRegReset,
-                                          kRegTimeRefCount,
-                                          kRegReferenceTsc,
-                                          kRegTscFrequency,
-                                          kRegApicFrequency,
-                                          kRegEoi,
-                                          kRegIcr,
-                                          kRegTpr,
-                                          kRegVpAssistPage,
-                                          kRegScontrol,
-                                          kRegSversion,
-                                          kRegSiefp,
-                                          kRegSimp,
-                                          kRegEom,
-                                          kRegSint0,
-                                          kRegSint0 + 2,
-                                          kRegSint0 + 15,
-                                          kRegStimer0Config,
-                                          kRegStimer0Count,
-                                          kRegStimer0Config + 6,
-                                          kRegStimer0Count + 6,
-                                          kRegCrashP0,
-                                          kRegCrashP0 + 4,
-                                          kRegCrashCtl,
-                                          kRegGuestIdle,
-                                          0xFFFFFFFF};
-inline constexpr uint32_t kNames[] = {
-    kVpRegVersion,       kVpRegFeatures,        kVpRegEnlightenments, kVpRegLimits,
-    kVpRegIsolation,     kVpRegCrashP0,         kVpRegCrashCtl,       kVpRegVpRuntime,
-    kVpRegGuestOsId,     kVpRegVpIndex,         kVpRegTimeRefCount,   kVpRegVpAssistPage,
-    kVpRegReferenceTsc,  kVpRegSint0,           kVpRegSint0 + 15,     kVpRegScontrol,
-    kVpRegSversion,      kVpRegSiefp,           kVpRegSimp,           kVpRegEom,
-    kVpRegStimer0Config, kVpRegStimer0Count + 6};
 inline constexpr uint16_t kCalls[] = {kCallPostMessage,
                                       kCallSignalEvent,
                                       kCallGetPartitionId,
