@@ -26,6 +26,13 @@ inline constexpr size_t kPageSize = 4096;
 using Gpa = uint64_t;  // guest physical address, bytes
 using Pfn = uint64_t;  // guest page frame number: Gpa / kPageSize
 
+// Runs of consecutive pages, in order: each is a mapping of its own to the operating system, which has a limit.
+inline uint64_t CountPieces(std::span<const Pfn> pages) {
+  uint64_t pieces = 0;
+  for (size_t i = 0; i < pages.size(); ++i) pieces += i == 0 || pages[i] != pages[i - 1] + 1;
+  return pieces;
+}
+
 // Consecutive virtual addresses that show guest pages; unmapped at destruction. Empty when
 // default-made.
 class Mapping {

@@ -20,12 +20,6 @@ uint64_t Hash(std::span<const Pfn> pages) {
   return hash;
 }
 
-uint64_t Pieces(std::span<const Pfn> pages) {
-  uint64_t pieces = 0;
-  for (size_t i = 0; i < pages.size(); ++i) pieces += i == 0 || pages[i] != pages[i - 1] + 1;
-  return pieces;
-}
-
 void Protect(const Mapping& mapping, int protection) {
   const std::span<std::byte> bytes = mapping.bytes();
   const int failed = mprotect(bytes.data(), bytes.size(), protection);
@@ -58,7 +52,7 @@ absl::StatusOr<Mapping> ReusedMemory::Map(std::span<const Pfn> pages) {
       return Use(kept);
     }
   }
-  const uint64_t pieces = Pieces(pages);
+  const uint64_t pieces = CountPieces(pages);
   if (pieces_ + pieces > pieces_max_) DropIdle();
   absl::StatusOr<Mapping> mapping = inner_.Map(pages);
   if (!mapping.ok()) return mapping;

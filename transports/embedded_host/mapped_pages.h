@@ -29,7 +29,7 @@ class MappedPages {
 
   // ResourceExhausted when the guest would have more than `pieces_max` pieces mapped.
   absl::StatusOr<Mapping> Map(GuestMemory& memory, std::span<const Pfn> pages) {
-    const uint64_t pieces = Pieces(pages);
+    const uint64_t pieces = CountPieces(pages);
     const uint64_t before = pieces_.fetch_add(pieces, std::memory_order_relaxed);
     if (pieces > pieces_max_ || before > pieces_max_ - pieces) {
       pieces_.fetch_sub(pieces, std::memory_order_relaxed);
@@ -57,11 +57,6 @@ class MappedPages {
     MappedPages* owner;
     uint64_t pieces;
   };
-  static uint64_t Pieces(std::span<const Pfn> pages) {
-    uint64_t pieces = 0;
-    for (size_t i = 0; i < pages.size(); ++i) pieces += i == 0 || pages[i] != pages[i - 1] + 1;
-    return pieces;
-  }
   static void Unmap(std::byte*, size_t size, void* context) {
     const std::unique_ptr<Held> held(static_cast<Held*>(context));
     held->owner->pages_.fetch_sub(size / kPageSize, std::memory_order_relaxed);
