@@ -3,7 +3,6 @@
 // the host can do, guest_world.h for what must hold at the end; besides, after every operation
 // everything comes to rest.
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <iterator>
 
@@ -12,7 +11,8 @@
 #include "devices/util/ic/negotiation.h"
 #include "framework/base/fuzzing.h"
 #include "tests/fuzz/guest_world.h"
-#include "tests/fuzz/program.h"
+#include "tests/fuzz/program_run.h"
+#include "tests/fuzz/ring_operations.h"
 
 namespace vmbuskit {
 namespace {
@@ -28,7 +28,6 @@ constexpr uint32_t kRegisters[] = {0,         kRegGuestOsId, kRegHypercall,     
 constexpr HypercallStatus kPostStatuses[] = {
     HypercallStatus::kInsufficientBuffers, HypercallStatus::kInsufficientMemory,
     HypercallStatus::kInvalidConnectionId, HypercallStatus::kInvalidParameter};
-constexpr uint8_t kNoSettle = 0x80;  // in `who`: the next operation follows at once
 constexpr uint32_t kStormMax = 200;  // more than a processor takes in a turn
 constexpr uint32_t kSendsMax = 600;  // of one operation: more than a ring holds
 
@@ -55,16 +54,11 @@ class Fuzz {
         &Fuzz::Refuse,   &Fuzz::BreakPage,   &Fuzz::Storm,      &Fuzz::StartAgain,
     };
     (this->*kDoings[operation.code % std::size(kDoings)])(operation);
-    if ((operation.who & kNoSettle) == 0) world_.Settle();
   }
-  void Finish() {
-    world_.Settle();
-    world_.Finish(ending_);
-  }
+  void Settle() { world_.Settle(); }
+  void Finish() { world_.Finish(ending_); }
 
  private:
-  using Direction = RawRings::Direction;
-
   static GuestWorld::Options Choose(const Operation& world) {
     GuestWorld::Options options;
     options.host.guarded = (world.who & 1) == 0;
@@ -95,16 +89,8 @@ class Fuzz {
     return options;
   }
 
-  static Bend BendOf(const Operation& operation) {
-    return {.offset = operation.b & 0xFFFF,
-            .value = operation.c,
-            .longer = static_cast<int8_t>(operation.b >> 16)};
-  }
   HostileHost::Victim* Victim(const Operation& operation) {
     return world_.host().Find(operation.who & 0x3F);
-  }
-  static Direction DirectionOf(const Operation& operation) {
-    return (operation.who & 0x40) != 0 ? RawRings::kIncoming : RawRings::kOutgoing;
   }
   // One of the devices, not the honest one while it is guarded.
   Guid Instance(const Operation& operation) const {
@@ -117,43 +103,28 @@ class Fuzz {
       world_.host().Serve(*victim, operation.a % 64 + 1, BendOf(operation));
     }
   }
-  // The descriptor is that of a packet with that payload, bent.
   void SendPacket(const Operation& operation) {
     HostileHost::Victim* victim = Victim(operation);
     if (victim == nullptr) return;
-    static constexpr uint8_t kTypes[] = {6, 6, 11, 7, 9, 5, 0, 255};
-    const size_t payload_bytes = (operation.a & 0x1F) * 8;
-    const uint64_t type = kTypes[operation.a >> 5 & 7];
-    const uint64_t flags = operation.a >> 8 & 1;
-    const uint64_t bend = operation.a >> 9 == 0 ? 0 : uint64_t{operation.b >> 16} << 16;
-    const uint64_t descriptor =
-        (type | uint64_t{2} << 16 | (2 + payload_bytes / 8) << 32 | flags << 48) ^ bend;
-    std::array<uint64_t, 32> words;
-    words.fill(operation.c);
-    world_.host().Send(*victim, descriptor, operation.b & 0xFFFF,
-                       std::as_bytes(std::span(words)).first(payload_bytes));
+    const BentPacket packet(operation);
+    world_.host().Send(*victim, packet.descriptor, packet.transaction, packet.payload());
   }
   void Flood(const Operation& operation) {
     HostileHost::Victim* victim = Victim(operation);
     if (victim == nullptr) return;
-    const uint64_t word = operation.c;
     for (uint32_t i = 0; i < operation.a % kSendsMax; ++i) {
-      world_.host().Send(*victim, 0x0000'0003'0002'0006 | uint64_t{operation.b & 1} << 48, i,
-                         std::as_bytes(std::span(&word, 1)));
+      world_.host().Send(*victim, WordDescriptor(operation.b % 2 == 1), i,
+                         std::as_bytes(std::span(&operation.c, 1)));
     }
   }
   void Control(const Operation& operation) {
     HostileHost::Victim* victim = Victim(operation);
     if (victim == nullptr) return;
-    victim->rings.WriteControl(DirectionOf(operation), operation.a, operation.b);
+    WriteControl(victim->rings, operation);
     if ((operation.c & 1) != 0) world_.host().Interrupt(*victim);
   }
   void Data(const Operation& operation) {
-    HostileHost::Victim* victim = Victim(operation);
-    if (victim == nullptr) return;
-    const uint32_t offset =
-        operation.b % 2 == 0 ? operation.a : victim->rings.written() + operation.a;
-    victim->rings.WriteData(DirectionOf(operation), offset, operation.c);
+    if (HostileHost::Victim* victim = Victim(operation)) WriteData(victim->rings, operation);
   }
   // A negotiation, or a beat.
   void SendIc(const Operation& operation) {
@@ -331,19 +302,9 @@ class Fuzz {
   GuestWorld world_;
 };
 
-void Run(const std::vector<Operation>& program) {
-  // One for all inputs: what is allocated of it is zeroed first.
-  static const std::unique_ptr<MemfdMemory> memory =
-      *MemfdMemory::Create({.page_count = GuestWorld::kPages});
-  Fuzz fuzz(*memory, program.empty() ? Operation{} : program.front());
-  for (size_t i = 1; i < program.size(); ++i) fuzz.Do(program[i]);
-  fuzz.Finish();
-}
-
 }  // namespace
 }  // namespace vmbuskit
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  vmbuskit::Run(vmbuskit::DecodeProgram(data, size));
-  return 0;
+  return vmbuskit::RunProgram<vmbuskit::Fuzz>(data, size, vmbuskit::GuestWorld::kPages);
 }

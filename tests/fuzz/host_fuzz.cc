@@ -6,13 +6,13 @@
 #include <array>
 #include <chrono>
 #include <iterator>
-#include <memory>
 #include <vector>
 
 #include "framework/base/fuzzing.h"
 #include "tests/fuzz/host_world.h"
-#include "tests/fuzz/program.h"
+#include "tests/fuzz/program_run.h"
 #include "tests/fuzz/raw_rings.h"
+#include "tests/fuzz/ring_operations.h"
 #include "transports/embedded_host/sample_registers.h"
 
 namespace vmbuskit {
@@ -24,8 +24,7 @@ using std::chrono::seconds;
 
 constexpr Duration kTimes[] = {microseconds(1), microseconds(150), milliseconds(20), seconds(1),
                                seconds(3)};
-constexpr uint8_t kNoSettle = 0x80;  // in `who`: the next operation follows at once
-constexpr uint32_t kSlots = 8;       // rings that the attacker lays out, of kSlotPages each
+constexpr uint32_t kSlots = 8;  // rings that the attacker lays out, of kSlotPages each
 constexpr uint32_t kSlotPages = 6;
 constexpr uint32_t kGpadlPages = 40;
 
@@ -49,12 +48,9 @@ class Fuzz {
         &Fuzz::Reserved,  &Fuzz::Machine,     &Fuzz::Restore,  &Fuzz::Restore,
     };
     (this->*kDoings[operation.code % std::size(kDoings)])(operation);
-    if ((operation.who & kNoSettle) == 0) world_.Settle();
   }
-  void Finish() {
-    world_.Settle();
-    world_.Finish(ending_);
-  }
+  void Settle() { world_.Settle(); }
+  void Finish() { world_.Finish(ending_); }
 
  private:
   static HostWorld::Options Choose(const Operation& world) {
@@ -113,14 +109,6 @@ class Fuzz {
   void Forget(uint32_t slot) {
     rings_[slot % kSlots] =
         RawRings(world_.memory(), SlotPages(slot), kSlotPages / 2, RawRings::End::kGuest);
-  }
-  static Bend BendOf(const Operation& operation) {
-    return {.offset = operation.b & 0xFFFF,
-            .value = operation.c,
-            .longer = static_cast<int8_t>(operation.b >> 16)};
-  }
-  static RawRings::Direction DirectionOf(const Operation& operation) {
-    return (operation.who & 0x40) != 0 ? RawRings::kIncoming : RawRings::kOutgoing;
   }
 
   // ---- Messages.
@@ -275,38 +263,24 @@ class Fuzz {
     Rings(operation).Serve(operation.a % 64 + 1, BendOf(operation));
     Kick(operation.who % kSlots);
   }
-  // The descriptor is that of a packet with that payload, bent. The payload is what the echo and
-  // the strict device take.
+  // The payload is what the echo and the strict device take.
   void Packet(const Operation& operation) {
-    static constexpr uint8_t kTypes[] = {6, 6, 11, 7, 9, 5, 0, 255};
-    const size_t payload_bytes = (operation.a & 0x1F) * 8;
-    const uint64_t type = kTypes[operation.a >> 5 & 7];
-    const uint64_t bend = operation.a >> 9 == 0 ? 0 : uint64_t{operation.b >> 16} << 16;
-    const uint64_t descriptor = (type | uint64_t{2} << 16 | (2 + payload_bytes / 8) << 32 |
-                                 uint64_t{operation.a >> 8 & 1u} << 48) ^
-                                bend;
-    std::array<uint64_t, 32> words;
-    words.fill(operation.c);
-    Rings(operation).Send(descriptor, operation.b & 0xFFFF,
-                          std::as_bytes(std::span(words)).first(payload_bytes));
+    const BentPacket packet(operation);
+    Rings(operation).Send(packet.descriptor, packet.transaction, packet.payload());
     Kick(operation.who % kSlots);
   }
   void Flood(const Operation& operation) {
     for (uint32_t i = 0; i < operation.a % 400u; ++i) {
-      Rings(operation).Send(0x0000'0003'0002'0006 | uint64_t{operation.b & 1} << 48, i,
+      Rings(operation).Send(WordDescriptor(operation.b % 2 == 1), i,
                             std::as_bytes(std::span(&operation.c, 1)));
     }
     Kick(operation.who % kSlots);
   }
   void Control(const Operation& operation) {
-    Rings(operation).WriteControl(DirectionOf(operation), operation.a, operation.b);
+    WriteControl(Rings(operation), operation);
     if ((operation.c & 1) != 0) Kick(operation.who % kSlots);
   }
-  void Data(const Operation& operation) {
-    RawRings& rings = Rings(operation);
-    const uint32_t offset = operation.b % 2 == 0 ? operation.a : rings.written() + operation.a;
-    rings.WriteData(DirectionOf(operation), offset, operation.c);
-  }
+  void Data(const Operation& operation) { WriteData(Rings(operation), operation); }
   void Signal(const Operation& operation) {
     if (operation.a % 2 == 0) return Kick(operation.who);
     const SignalEventInput input{.connection_id = operation.b,
@@ -423,22 +397,9 @@ class Fuzz {
   std::array<RawRings, kSlots> rings_;
 };
 
-void Run(const std::vector<Operation>& program) {
-  // One for all inputs: each world begins with zeros.
-  static const std::unique_ptr<MemfdMemory> memory =
-      *MemfdMemory::Create({.page_count = HostWorld::kPages});
-  {
-    Fuzz fuzz(*memory, program.empty() ? Operation{} : program.front());
-    for (size_t i = 1; i < program.size(); ++i) fuzz.Do(program[i]);
-    fuzz.Finish();
-  }
-  Require(memory->mapped_pages() == 0);
-}
-
 }  // namespace
 }  // namespace vmbuskit
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  vmbuskit::Run(vmbuskit::DecodeProgram(data, size));
-  return 0;
+  return vmbuskit::RunProgram<vmbuskit::Fuzz>(data, size, vmbuskit::HostWorld::kPages);
 }
