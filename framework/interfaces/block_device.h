@@ -14,7 +14,8 @@
 // Thread safety: a device may be used from many executors, each through queues of its own; a queue, its requests and
 // their OnDone belong to the executor it was opened for. info(), bytes() and AllocateBuffer: any thread.
 // Ownership: a request, its segments and their bytes stay the caller's and must live until it ended. A queue is
-// destroyed on its executor with nothing outstanding; it keeps what it needs of its device alive.
+// destroyed on its executor with nothing outstanding, not from inside OnDone; it keeps what it needs of its device
+// alive.
 // Units: bytes; offset and bytes are multiples of info().block_bytes, segments of any size and alignment.
 // Errors: BlockResult. A device that is taken away ends its requests with kGone, also those submitted later.
 #ifndef VMBUSKIT_FRAMEWORK_INTERFACES_BLOCK_DEVICE_H_
@@ -98,6 +99,9 @@ class BlockRequest : public boost::intrusive::list_base_hook<> {
   std::span<const BlockSegment> segments{};  // kRead, kWrite: `bytes` in all, at least one
   std::span<BlockExtent> extents{};          // kStatus: where they go; at least one
   uint32_t extent_count = 0;  // kStatus: how many were filled in; they may cover less than `bytes`
+
+  // Between the end and OnDone, for whoever carries it out (block_completions.h).
+  BlockResult result = BlockResult::kOk;
 };
 
 // Constant while the device lives.
