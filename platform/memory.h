@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "platform/withheld_pages.h"
 
 namespace vmbuskit {
 
@@ -130,14 +131,35 @@ class PageAllocator {
   virtual uint64_t allocated() const = 0;
   virtual uint64_t leaked() const = 0;
 
+  // The host may still use these pages, which are part of somebody's run: when that is freed it stays allocated until
+  // the connection ended with UNLOAD_RESPONSE, and is leaked without one (withheld_pages.h).
+  void Withhold(Pfn first, uint64_t count) { withheld_pages_.Withhold(first, count); }
+  // The connection ended: what was withheld until now is free, or lost.
+  void EndWithholding(bool host_let_go) {
+    for (const WithheldPages::Run& run : withheld_pages_.End(host_let_go)) {
+      const auto count = static_cast<uint32_t>(run.count);
+      host_let_go ? Free(run.first, count) : Leak(run.first, count);
+    }
+  }
+  // Pages of freed runs that are withheld; they count as allocated.
+  uint64_t withheld() const { return withheld_pages_.kept(); }
+
  private:
   friend class PageRun;
   virtual void Free(Pfn first, uint32_t count) = 0;
   virtual void Leak(Pfn first, uint32_t count) = 0;
+
+  void Return(Pfn first, uint32_t count) {
+    const WithheldPages::Fate fate = withheld_pages_.Returned(first, count);
+    if (fate == WithheldPages::Fate::kFree) Free(first, count);
+    if (fate == WithheldPages::Fate::kLost) Leak(first, count);
+  }
+
+  WithheldPages withheld_pages_;
 };
 
 inline void PageRun::Reset() {
-  if (allocator_ != nullptr) std::exchange(allocator_, nullptr)->Free(first_, count_);
+  if (allocator_ != nullptr) std::exchange(allocator_, nullptr)->Return(first_, count_);
 }
 inline void PageRun::Leak() {
   if (allocator_ != nullptr) std::exchange(allocator_, nullptr)->Leak(first_, count_);

@@ -11,6 +11,7 @@
 #ifndef VMBUSKIT_FRAMEWORK_BUS_DEVICE_H_
 #define VMBUSKIT_FRAMEWORK_BUS_DEVICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,6 +27,7 @@
 #include "framework/observe/inspect.h"
 #include "framework/task/task.h"
 #include "platform/executor.h"
+#include "platform/memory.h"
 
 namespace vmbuskit {
 
@@ -68,6 +70,17 @@ class DeviceContext {
   };
   virtual Task<absl::StatusOr<SharedBuffer>> ShareBuffer(uint32_t byte_count) = 0;
 
+  // For pages that packets name by their addresses (GPA-direct). Any thread; both outlive the bus.
+  virtual GuestMemory& memory() = 0;
+  virtual PageAllocator& pages() = 0;
+  // A silent host may still use these bytes, which belong to somebody else's run: the pages stay out of use, whenever
+  // their owner frees them, until UNLOAD_RESPONSE, and for ever without one. Any thread.
+  void Withhold(Gpa gpa, size_t bytes) {
+    if (bytes == 0) return;
+    const Pfn first = gpa / kPageSize;
+    pages().Withhold(first, (gpa + bytes - 1) / kPageSize - first + 1);
+  }
+
   // Closes what was opened and takes back what was shared, sub-channels first. The bus does this
   // after Stop for a device that did not.
   virtual Task<absl::Status> CloseChannels() = 0;
@@ -77,6 +90,8 @@ class DeviceContext {
   // taken away already.
   virtual void Fail(const absl::Status& reason) { (void)reason; }
 };
+
+class BlockController;  // framework/interfaces/block_controller.h
 
 class Device {
  public:
@@ -90,6 +105,9 @@ class Device {
   // one that was taken back has ended and may be used until the call returned, not longer.
   virtual void OnSubchannelOffered(uint16_t index) { (void)index; }
   virtual void OnSubchannelRescinded(uint16_t index) { (void)index; }
+
+  // What a running device is to programs; null: not that. Valid as long as the device.
+  virtual BlockController* block_controller() { return nullptr; }
 
   // The versions that Start negotiated, as people write them ("3.0 / 3.0"); empty when there are
   // none.

@@ -31,6 +31,7 @@ namespace vmbuskit {
 class DeviceInstance final : public DeviceContext {
  public:
   struct Parts {
+    BusTransport& transport;
     Executor& bus;
     Executor& device;  // where the driver lives
     const DeviceClass& device_class;
@@ -67,6 +68,8 @@ class DeviceInstance final : public DeviceContext {
   Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index) override;
   Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t index, OpenParameters parameters) override;
   Task<absl::StatusOr<SharedBuffer>> ShareBuffer(uint32_t byte_count) override;
+  GuestMemory& memory() override { return parts_.transport.memory(); }
+  PageAllocator& pages() override { return parts_.transport.pages(); }
   Task<absl::Status> CloseChannels() override;
   void Fail(const absl::Status& reason) override;
 

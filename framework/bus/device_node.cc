@@ -86,7 +86,8 @@ Task<void> DeviceNode::StartDevice() {
   channels_.SetPrimaryCpu(cpu);
   SetState(DeviceState::kStarting, "");
   instance_ = std::make_unique<DeviceInstance>(
-      DeviceInstance::Parts{.bus = bus(),
+      DeviceInstance::Parts{.transport = environment_.transport,
+                            .bus = bus(),
                             .device = environment_.transport.executor(cpu),
                             .device_class = *device_class_,
                             .offer = offer_,

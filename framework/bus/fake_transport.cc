@@ -307,6 +307,7 @@ void FakeTransport::Release(uint32_t relid) {
 Task<absl::Status> FakeTransport::Disconnect() {
   if (open_channels() != 0) Error("disconnect: channels are still open");
   absl::Status status = co_await Answer(FakeOperation::kDisconnect, "disconnect", nullptr);
+  pages_.EndWithholding(/*host_let_go=*/status.ok());
   if (status.ok()) (void)CrashDisconnect();
   co_return status;
 }

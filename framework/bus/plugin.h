@@ -32,7 +32,7 @@
 namespace vmbuskit {
 
 inline constexpr uint32_t kPluginMagic = 0x4b424d56;  // "VMBK"
-inline constexpr uint32_t kPluginAbiVersion = 1;
+inline constexpr uint32_t kPluginAbiVersion = 2;
 inline constexpr char kPluginEntryPoint[] = "vmbuskit_plugin";
 
 #define VMBUSKIT_PLUGIN_TEXT_(x) #x

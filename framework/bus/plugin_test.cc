@@ -56,7 +56,7 @@ TEST(PluginTest, TooOld) {
   VmbuskitPlugin plugin = GoodPlugin();
   plugin.abi_version = kPluginAbiVersion - 1;
   EXPECT_EQ(Refusal(&plugin),
-            "the plugin is too old: it has ABI version 0, this program has 1; rebuild the plugin "
+            "the plugin is too old: it has ABI version 1, this program has 2; rebuild the plugin "
             "with this program's headers");
 }
 
@@ -64,7 +64,7 @@ TEST(PluginTest, TooNew) {
   VmbuskitPlugin plugin = GoodPlugin();
   plugin.abi_version = kPluginAbiVersion + 1;
   EXPECT_EQ(Refusal(&plugin),
-            "the plugin is too new: it has ABI version 2, this program has 1; rebuild the program "
+            "the plugin is too new: it has ABI version 3, this program has 2; rebuild the program "
             "with the plugin's version");
 }
 

@@ -145,6 +145,7 @@ void SynicTransport::EndQuarantine(bool host_let_go) {
     shared_.LoseWithheld();
   }
   quarantine_.clear();
+  pages_.EndWithholding(host_let_go);
 }
 
 void SynicTransport::ReleasePages() {

@@ -237,6 +237,18 @@ TEST_F(SynicChannelTest, WithheldPagesComeBackWithTheUnload) {
   ExpectNothingShared();
 }
 
+TEST_F(SynicChannelTest, PagesOfOthersThatAreWithheldComeBackWithTheUnload) {
+  Connect();
+  PageRun buffer = *pages_.Allocate(7);
+  const uint64_t before = pages_.allocated();
+  pages_.Withhold(buffer.first() + 2, 1);
+  buffer.Reset();
+  EXPECT_EQ(pages_.allocated(), before) << "freed, but the host may still write to it";
+  EXPECT_EQ(Run(transport_->Disconnect()), absl::OkStatus());
+  EXPECT_EQ(pages_.leaked(), 0u);
+  ExpectNothingShared();
+}
+
 TEST_F(SynicChannelTest, LargeBuffersTravelInManyMessages) {
   Connect();
   absl::StatusOr<PageRun> buffer = pages_.Allocate(4096);

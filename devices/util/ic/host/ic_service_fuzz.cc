@@ -2,6 +2,7 @@
 // guest's device against a lying host, a host's service against a lying guest, and the two of them together. Requests
 // reach the device only after a negotiation, answers the service only while it is ready; what either sends is right.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -44,6 +45,8 @@ class FakeDeviceContext final : public DeviceContext {
   Task<absl::StatusOr<Channel*>> OpenSubchannel(uint16_t, OpenParameters) override { return {}; }
   Task<absl::StatusOr<SharedBuffer>> ShareBuffer(uint32_t) override { return {}; }
   Task<absl::Status> CloseChannels() override { return {}; }
+  GuestMemory& memory() override { std::abort(); }
+  PageAllocator& pages() override { std::abort(); }
 
  private:
   Executor& executor_;
