@@ -81,6 +81,7 @@ class ScsiCommand : public Request, public ScsiCommandHook {
   ScsiLane* lane_ = nullptr;
   uint32_t sent_tick_ = 0;  // ScsiLane's count of sweeps when it was sent
   bool overdue_ = false;
+  ScsiEnd end_ = ScsiEnd::kCompleted;  // how it is to end at the next turn
 };
 
 }  // namespace vmbuskit

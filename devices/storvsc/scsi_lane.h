@@ -101,7 +101,7 @@ class ScsiLane final : public ChannelHandler {
   // Of these, how many the host did not answer in time.
   uint32_t overdue() const { return overdue_; }
   // Largest command that fits into a packet of this channel, whatever its alignment; a multiple of 4096.
-  uint32_t max_bytes() const { return max_bytes_; }
+  uint32_t max_bytes() const { return max_pages_ <= 1 ? 0 : (max_pages_ - 1) * kPageSize; }
   const Counters& counters() const { return counters_; }
   void Inspect(InspectNode& node) const;
 
@@ -115,14 +115,11 @@ class ScsiLane final : public ChannelHandler {
   using Commands =
       boost::intrusive::list<ScsiCommand, boost::intrusive::base_hook<ScsiCommandHook>>;
 
-  // kRefused is told apart from what the channel says.
-  enum class Sent : uint8_t { kOk, kWait, kRefused, kClosed };
-
-  Sent TrySend(ScsiCommand& command);
+  SendResult TrySend(ScsiCommand& command);
   std::span<const std::byte> BuildRange(const ScsiCommand& command);
   void OnEnd(ScsiCommand& command, RequestEnd end, const Packet* completion);
   bool Accept(ScsiCommand& command, const Packet& completion);
-  void EndLater(ScsiCommand& command);
+  void EndLater(ScsiCommand& command, ScsiEnd end);
   void OnEnding();
   void OnSweep();
   void Fail(const char* field, uint64_t value, const char* rule);
@@ -131,11 +128,11 @@ class ScsiLane final : public ChannelHandler {
   Channel* channel_;
   ScsiLaneListener& listener_;
   const Options options_;
-  uint32_t max_bytes_ = 0;
+  const uint32_t max_pages_;                  // that one packet can name
+  const std::unique_ptr<std::byte[]> range_;  // where they are listed for it
   size_t packet_bytes_ = storvsc::kPacketBytes;
-  uint32_t max_sense_bytes_ = storvsc::kMaxSenseBytes;
-  std::unique_ptr<std::byte[]> range_;  // where the GPA list of a packet is built
-  size_t range_bytes_ = 0;
+  uint16_t request_length_ = storvsc::kRequestLength;
+  uint8_t max_sense_bytes_ = storvsc::kMaxSenseBytes;
 
   Commands sent_;     // the host has them, or had when the channel ended
   Commands waiting_;  // for room

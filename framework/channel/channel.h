@@ -139,6 +139,8 @@ class Channel {
   uint64_t packets_ignored() const { return reader_.ignored(); }
   // RingBytes of the largest packet that fits into the empty outgoing ring.
   uint32_t largest_packet_ring_bytes() const { return writer_.max_total(); }
+  // Descriptor, extension and payload of the largest packet that may be sent, if the ring can hold it.
+  uint32_t max_packet_bytes() const { return options_.max_packet_bytes; }
   void Inspect(InspectNode& node) const;
 
  private:
