@@ -114,12 +114,17 @@ class Fuzz {
   // ---- Messages.
   void Contact(const Operation& operation) {
     if (guarded_) return;
-    world_.Contact(operation.b % 16 == 15
-                       ? operation.b
-                       : kVersionsNewestFirst[operation.b % kVersionsNewestFirst.size()],
-                   operation.a, operation.who & 3,
-                   (operation.c & 0xFF) % 4 == 3 ? operation.c : HostWorld::kParentToChild,
-                   (operation.c >> 8 & 0xFF) % 4 == 3 ? operation.c : HostWorld::kChildToParent);
+    const auto page = [&operation](int shift, Gpa usual) {
+      return (operation.c >> shift & 0xFF) % 4 == 3 ? Gpa{operation.c} : usual;
+    };
+    (void)world_.PostContact(
+        {.version = operation.b % 16 == 15
+                        ? operation.b
+                        : kVersionsNewestFirst[operation.b % kVersionsNewestFirst.size()],
+         .target_vp = operation.who & 3u,
+         .features = operation.a,
+         .parent_to_child = page(0, HostWorld::kParentToChild),
+         .child_to_parent = page(8, HostWorld::kChildToParent)});
   }
   // Everything that it takes, rightly, for rings of fresh pages.
   void OpenWhole(const Operation& operation) {
@@ -130,7 +135,7 @@ class Fuzz {
       std::memset(world_.At(page * kPageSize), 0, 64);
     }
     Forget(slot);
-    world_.CreateGpadl(relid, slot + 1, pages);
+    (void)world_.PostGpadl(relid, slot + 1, pages);
     world_.Settle();
     OpenChannelMessage open{.relid = relid,
                             .open_id = operation.b,
@@ -152,7 +157,7 @@ class Fuzz {
       pages[i] = steps[operation.a / 64 % std::size(steps)];
       if (guarded_) pages[i] = HostWorld::kHostilePage + pages[i] % 200;
     }
-    world_.CreateGpadl(Relid(operation.who), operation.b % 16, pages);
+    (void)world_.PostGpadl(Relid(operation.who), operation.b % 16, pages);
   }
   // Headers and bodies that do not belong together.
   void GpadlPieces(const Operation& operation) {

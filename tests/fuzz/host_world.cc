@@ -1,16 +1,12 @@
 #include "tests/fuzz/host_world.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
 #include "devices/echo/host/echo_host.h"
 #include "devices/util/heartbeat/host/heartbeat_host.h"
-#include "transports/embedded_host/partition_testing.h"
 #include "transports/embedded_host/strict_vsp.h"
-#include "transports/protocol/contact.h"
-#include "transports/protocol/gpadl_messages.h"
 
 namespace vmbuskit {
 namespace {
@@ -51,60 +47,35 @@ HostWorld::HostWorld(MemfdMemory& memory, const Options& options)
       interrupt0_(cpu0_, Callback::To<&HostWorld::OnInterrupt0>(this)),
       interrupt1_(cpu1_, Callback::To<&HostWorld::OnInterrupt1>(this)) {
   StrictVsp::restored_host = false;
-  std::memset(At(0), 0, kPages * kPageSize);
+  std::memset(memory.Translate(0, 1)->data(), 0, kPages * kPageSize);
   host_ = std::make_unique<EmbeddedHost>(memory_, host_cpu_, std::vector<Executor*>{&cpu0_, &cpu1_},
                                          options_.host);
   for (uint32_t number = 0; number < kDevices; ++number) {
     devices_[number] = *host_->AddDevice(ClassOf(number), InstanceOf(number));
   }
-  BringUp();
+  Connect();
   if (options_.guarded) StartHonest();
 }
 
-HostWorld::~HostWorld() { ConnectHandlers(false); }
-
-void HostWorld::ConnectHandlers(bool connect) {
-  for (uint32_t vp = 0; vp < 2; ++vp) {
-    partition().ConnectInterrupt(vp, kVector, connect ? &interrupt(vp) : nullptr);
-  }
-}
+HostWorld::~HostWorld() { DisconnectInterrupts(); }
 
 void HostWorld::Boot() {
   if (options_.guarded) return;
   std::memset(At(0), 0, kPages * kPageSize);
-  BringUp();
+  Connect();
 }
 
-void HostWorld::BringUp() {
-  const auto write = [this](uint32_t vp, uint32_t reg, uint64_t value) {
-    (void)partition().WriteRegister(vp, reg, value);
-  };
-  write(0, kRegGuestOsId, OpenSourceGuestOsId(1, 0, 0x060100, 0));
-  write(0, kRegHypercall, PageRegister(kHypercallGpa));
-  ConnectHandlers(true);
-  for (uint32_t vp = 0; vp < 2; ++vp) {
-    write(vp, kRegSimp, PageRegister(SimpGpa(vp)));
-    write(vp, kRegSiefp, PageRegister(SiefpGpa(vp)));
-    std::memset(At(SimpGpa(vp)), 0, kPageSize);
-    std::memset(At(SiefpGpa(vp)), 0, kPageSize);
-    write(vp, kRegSint0 + kVmbusSint, kVector);
-    write(vp, kRegScontrol, kScontrolEnable);
-  }
-  Contact(options_.version, options_.features, 0, kParentToChild, kChildToParent);
+void HostWorld::Connect() {
+  ConnectHandlers();
+  (void)BringUp();
+  (void)PostContact({.version = options_.version,
+                     .features = options_.features,
+                     .parent_to_child = kParentToChild,
+                     .child_to_parent = kChildToParent});
   Settle();
   negotiated_ = host_->server().negotiated();
   (void)Post(RequestOffersMessage{});
   Settle();
-}
-
-void HostWorld::Contact(uint32_t version, uint32_t features, uint32_t vp, Gpa parent_to_child,
-                        Gpa child_to_parent) {
-  const vmbuskit::Contact contact{.version = version,
-                                  .target_vp = vp,
-                                  .features = features,
-                                  .parent_to_child = parent_to_child,
-                                  .child_to_parent = child_to_parent};
-  (void)PostBytes(EmitContact(contact).bytes(), ContactConnectionId(version));
 }
 
 HypercallStatus HostWorld::PostBytes(std::span<const std::byte> message, uint32_t connection_id,
@@ -112,48 +83,17 @@ HypercallStatus HostWorld::PostBytes(std::span<const std::byte> message, uint32_
   const auto reserving = static_cast<uint32_t>(MessageType::kOpenReservedChannel);
   reserved_ |= message.size() >= sizeof reserving &&
                std::memcmp(message.data(), &reserving, sizeof reserving) == 0;
-  PostMessageInput input{};
-  input.connection_id = connection_id;
-  input.message_type = type;
-  input.payload_size = static_cast<uint32_t>(message.size());
-  std::memcpy(input.payload.data(), message.data(), std::min(message.size(), input.payload.size()));
-  std::memcpy(At(kInputGpa), &input, sizeof input);
-  return ResultStatus(partition().Hypercall(0, kCallPostMessage, kInputGpa, 0));
-}
-
-void HostWorld::CreateGpadl(uint32_t relid, uint32_t handle, std::span<const Pfn> pages) {
-  const GpadlRange range = GpadlRange::Pages(pages);
-  auto messages = GpadlMessages::Create(relid, handle, std::span(&range, 1));
-  MessageBuffer message;
-  while (messages.ok() && messages->Next(message)) {
-    (void)PostBytes(message.bytes(), kMessageConnection);
-  }
+  return RawGuest::PostBytes(message, connection_id, type);
 }
 
 // ---- The guest's interrupt handler.
-
-bool HostWorld::Fetch(uint32_t vp) {
-  const absl::StatusOr<uint64_t> simp = partition().ReadRegister(vp, kRegSimp);
-  if (!simp.ok() || (*simp & kPageRegisterEnable) == 0) return false;
-  const Gpa page = *simp & kPageRegisterPageMask;
-  if (page / kPageSize >= kPages) return false;
-  auto& slot = reinterpret_cast<SynicMessagePage*>(At(page))->slot[kVmbusSint];
-  if (slot.payload_size > kMessagePayloadMax) slot.payload_size = kMessagePayloadMax;
-  const std::optional<FetchedMessage> message = FetchMessage(slot);
-  if (!message) return false;
-  if (message->pending) (void)partition().WriteRegister(vp, kRegEom, 0);
-  return true;
-}
 
 void HostWorld::OnInterrupt(uint32_t vp) {
   if (!held_) {
     for (int i = 0; i < kFetchesMax && Fetch(vp); ++i) continue;
   }
   if (vp != 0 || honest_ == nullptr || !honest_->begun()) return;
-  std::atomic_ref flags(
-      reinterpret_cast<SynicEventFlagsPage*>(At(SiefpGpa(0)))->flags[kVmbusSint][0]);
-  const uint64_t bit = uint64_t{1} << kHonestRelid;
-  if ((flags.fetch_and(~bit) & bit) != 0) honest_->channel().OnSignal();
+  if (TakeFlag(0, kHonestRelid)) honest_->channel().OnSignal();
 }
 
 // ---- The honest device.
@@ -164,7 +104,7 @@ void HostWorld::StartHonest() {
       std::vector<Pfn>{kHonestPage, kHonestPage + 1, kHonestPage + 2, kHonestPage + 3,
                        kHonestPage + 4, kHonestPage + 5});
   std::memset(At(kHonestPage * kPageSize), 0, 6 * kPageSize);
-  CreateGpadl(kHonestRelid, kHonestGpadl, honest_->pages());
+  (void)PostGpadl(kHonestRelid, kHonestGpadl, honest_->pages());
   Settle();
   const uint32_t connection = EventConnectionId(kHonestRelid, kVmbusSint);
   (void)Post(OpenChannelMessage{.relid = kHonestRelid,
@@ -233,7 +173,7 @@ void HostWorld::SaveAndRestore() {
   const absl::Status restored = host_->Restore(*bytes);
   if (!restored.ok()) std::fprintf(stderr, "%s\n", restored.ToString().c_str());
   Require(restored.ok());
-  ConnectHandlers(true);
+  ConnectHandlers();
 }
 
 void HostWorld::RestoreBent(const Bend& bend) {
@@ -253,7 +193,7 @@ void HostWorld::RestoreBent(const Bend& bend) {
   bytes.insert(bytes.end(), body.begin(), body.end());
   const SimTurn turn = sim_.Enter(host_cpu_);
   (void)host_->Restore(bytes);
-  ConnectHandlers(true);
+  ConnectHandlers();
 }
 
 // ---- The end.
@@ -287,10 +227,10 @@ void HostWorld::Finish(Ending ending) {
   if (ending == Ending::kCrashAndAgain) {
     // A well-behaved guest finds a working host.
     std::memset(At(0), 0, kPages * kPageSize);
-    BringUp();
+    Connect();
     Require(host_->server().state() == VmbusServer::State::kConnected);
   }
-  ConnectHandlers(false);
+  DisconnectInterrupts();
   for (uint32_t vp = 0; vp < 2; ++vp) interrupt(vp).Cancel();
 }
 

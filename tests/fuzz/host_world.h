@@ -25,24 +25,17 @@
 #include "tests/fuzz/honest_driver.h"
 #include "tests/fuzz/raw_rings.h"
 #include "transports/embedded_host/embedded_host.h"
+#include "transports/embedded_host/raw_guest.h"
 #include "transports/protocol/message_buffer.h"
 
 namespace vmbuskit {
 
-class HostWorld {
+class HostWorld : public RawGuest {
  public:
-  // What lies where in the guest's memory. From kHostilePage on everything is the attacker's.
+  // What lies where besides a RawGuest's own. From kHostilePage on everything is the attacker's.
   static constexpr uint64_t kPages = 256;
-  static constexpr Gpa kHypercallGpa = 1 * kPageSize;
-  static constexpr Gpa kInputGpa = 2 * kPageSize;
-  static constexpr Gpa kOutputGpa = 3 * kPageSize;
-  static constexpr Gpa kParentToChild = 4 * kPageSize;
-  static constexpr Gpa kChildToParent = 5 * kPageSize;
-  static constexpr Gpa SimpGpa(uint32_t vp) { return (8 + 2 * vp) * kPageSize; }
-  static constexpr Gpa SiefpGpa(uint32_t vp) { return (9 + 2 * vp) * kPageSize; }
   static constexpr Pfn kHonestPage = 12;
   static constexpr Pfn kHostilePage = 24;
-  static constexpr uint8_t kVector = 0xF3;
   static constexpr uint32_t kHonestRelid = 3;  // offers come ordered by class, then by instance
   static constexpr uint32_t kHonestGpadl = 0xE1;
 
@@ -59,11 +52,10 @@ class HostWorld {
   ~HostWorld();
 
   EmbeddedHost& host() { return *host_; }
-  Partition& partition() { return host_->partition(); }
+  Partition& partition() override { return host_->partition(); }
   SimScheduler& sim() { return sim_; }
   SimExecutor& host_cpu() { return host_cpu_; }
   MemfdMemory& memory() { return memory_; }
-  std::byte* At(Gpa gpa) { return memory_.Translate(gpa, 1)->data(); }
 
   HypercallStatus PostBytes(std::span<const std::byte> message, uint32_t connection_id,
                             uint32_t type = kMessageTypeVmbus);
@@ -71,14 +63,8 @@ class HostWorld {
   HypercallStatus Post(const T& message) {
     return PostBytes(Emit(message, negotiated_).bytes(), kMessageConnection);
   }
-  void Contact(uint32_t version, uint32_t features, uint32_t vp, Gpa parent_to_child,
-               Gpa child_to_parent);
-  void CreateGpadl(uint32_t relid, uint32_t handle, std::span<const Pfn> pages);
-  HypercallStatus Signal(uint32_t connection_id) {
-    return ResultStatus(partition().Hypercall(0, kCallSignalEventFast, connection_id, 0));
-  }
   // Takes the message out of a processor's slot; false when there is none.
-  bool Fetch(uint32_t vp);
+  bool Fetch(uint32_t vp) { return FetchSlot(vp).has_value(); }
   void HoldMessages(bool hold) { held_ = hold; }
 
   // One of the devices besides the honest one: there, or gone when it was there.
@@ -102,8 +88,8 @@ class HostWorld {
  private:
   static constexpr uint32_t kDevices = 4;
 
-  void BringUp();
-  void ConnectHandlers(bool connect);
+  void Connect();
+  void ConnectHandlers() { ConnectInterrupts({&interrupt0_, &interrupt1_}); }
   void StartHonest();
   void StopHonest();
   void CheckHonest();

@@ -8,7 +8,7 @@
 
 #include "gtest/gtest.h"
 #include "platform/random.h"
-#include "transports/embedded_host/raw_guest.h"
+#include "transports/embedded_host/raw_guest_testing.h"
 #include "transports/embedded_host/strict_vsp.h"
 
 namespace vmbuskit {
@@ -41,11 +41,7 @@ class EmbeddedHostChaosTest : public RawGuestTest {
     std::vector<Pfn> pages;
     for (Pfn i = 0; i < 6; ++i) pages.push_back(kRingPages + 6 * (handle % 8) + i);
     if (random_.OneIn(20)) pages[0] = 100'000;
-    const GpadlRange range = GpadlRange::Pages(pages);
-    auto messages = GpadlMessages::Create(relid, handle, std::span(&range, 1));
-    ASSERT_TRUE(messages.ok());
-    MessageBuffer message;
-    while (messages->Next(message)) (void)TryPost(message, kMessageConnection);
+    (void)PostGpadl(relid, handle, pages);
   }
   void FireOpen() {
     const uint32_t relid = Relid();

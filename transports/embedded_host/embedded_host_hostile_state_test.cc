@@ -4,6 +4,7 @@
 #include "framework/base/string_view.h"
 #include "platform/random.h"
 #include "transports/embedded_host/embedded_host_state_testing.h"
+#include "transports/protocol/gpadl_messages.h"
 
 namespace vmbuskit {
 namespace {

@@ -1,5 +1,6 @@
 // Save and restore of the whole host, against a guest that is written out step by step and must not notice.
 #include "transports/embedded_host/embedded_host_state_testing.h"
+#include "transports/protocol/gpadl_messages.h"
 
 namespace vmbuskit {
 namespace {

@@ -1,4 +1,4 @@
-// For tests of save and restore: a host with devices that count, and the guest of raw_guest.h, which must not notice.
+// For tests of save and restore: a host with devices that count, and a RawGuestTest's guest, which must not notice.
 //
 //   TEST_F(EmbeddedHostStateTest, ...) { Add(kFirst); Cycle(); ... }
 //
@@ -13,7 +13,7 @@
 
 #include "framework/base/saved_state.h"
 #include "gtest/gtest.h"
-#include "transports/embedded_host/raw_guest.h"
+#include "transports/embedded_host/raw_guest_testing.h"
 
 namespace vmbuskit {
 

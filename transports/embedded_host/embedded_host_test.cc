@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "transports/embedded_host/raw_guest.h"
+#include "transports/embedded_host/raw_guest_testing.h"
 
 namespace vmbuskit {
 namespace {

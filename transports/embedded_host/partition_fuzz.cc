@@ -401,7 +401,7 @@ class Fuzz {
     world_.RunUntilIdle();
     BringUp(1);
     const std::array<std::byte, 8> payload{};
-    const uint64_t interrupts = world_.interrupt(1).count;
+    const int interrupts = world_.interrupt(1).count;
     Require(partition_.PostMessage(1, kVmbusSint, payload));
     world_.RunUntilIdle();
     Require(world_.Slot(1, kVmbusSint)->type == kMessageTypeVmbus);

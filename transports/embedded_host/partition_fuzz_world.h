@@ -19,6 +19,7 @@
 #include "framework/base/fuzzing.h"
 #include "platform/sim/scheduler.h"
 #include "transports/embedded_host/embedded_partition.h"
+#include "transports/embedded_host/raw_guest.h"
 
 namespace vmbuskit {
 
@@ -47,17 +48,6 @@ class FuzzMemory final : public GuestMemory {
   std::byte* const bytes_;
 };
 
-class FuzzEvent {
- public:
-  explicit FuzzEvent(Executor& executor)
-      : event(executor, Callback::To<&FuzzEvent::OnSignal>(this)) {}
-  Event event;
-  uint64_t count = 0;
-
- private:
-  void OnSignal() { ++count; }
-};
-
 class PartitionFuzzWorld : public GuestMessageHandler {
  public:
   static constexpr uint32_t kVps = 2;
@@ -74,8 +64,8 @@ class PartitionFuzzWorld : public GuestMessageHandler {
   }
 
   EmbeddedPartition& partition() { return *partition_; }
-  FuzzEvent& interrupt(uint32_t vp) { return vp == 0 ? interrupt0_ : interrupt1_; }
-  FuzzEvent& signal() { return signal_; }
+  CountingEvent& interrupt(uint32_t vp) { return vp == 0 ? interrupt0_ : interrupt1_; }
+  CountingEvent& signal() { return signal_; }
   bool refuses_messages = false;
 
   // May stop early: a guest can keep its timers busy for ever.
@@ -135,11 +125,11 @@ class PartitionFuzzWorld : public GuestMessageHandler {
   SimExecutor& host_ = sim_.NewExecutor(0);
   SimExecutor& cpu0_ = sim_.NewExecutor(1);
   SimExecutor& cpu1_ = sim_.NewExecutor(2);
-  FuzzEvent interrupt0_{cpu0_};
-  FuzzEvent interrupt1_{cpu1_};
-  FuzzEvent signal_{host_};
-  FuzzEvent crash_{host_};
-  FuzzEvent reset_{host_};
+  CountingEvent interrupt0_{cpu0_};
+  CountingEvent interrupt1_{cpu1_};
+  CountingEvent signal_{host_};
+  CountingEvent crash_{host_};
+  CountingEvent reset_{host_};
   std::deque<Message> posted_;
   bool expects_anything_ = false;
   std::unique_ptr<EmbeddedPartition> partition_;
