@@ -47,6 +47,8 @@ class DeviceContext {
   virtual Executor& executor() = 0;
   virtual const Offer& offer() const = 0;
   virtual uint32_t bus_version() const = 0;
+  // How many CPUs channels are spread over.
+  virtual uint32_t cpu_count() const = 0;
 
   // Opens the primary channel with the ring sizes of the class (or of `override_parameters`, whose
   // relid and target_vp are filled in). The context owns the channel until CloseChannels.
@@ -113,6 +115,12 @@ class Device {
   // none.
   virtual std::string NegotiatedVersions() const { return {}; }
   virtual void Inspect(InspectNode& node) const { (void)node; }
+  // The same for what lives on other executors, which it visits; comes back to the device's. The device is not
+  // destroyed meanwhile, but may be stopped: it keeps what it visits (a Gate) or does without.
+  virtual Task<void> InspectElsewhere(InspectNode& node) {
+    (void)node;
+    co_return;
+  }
 };
 
 // A device class is a value that a product lists; nothing registers itself. All members are

@@ -51,6 +51,7 @@ Task<void> DeviceInstance::Stop(StopReason reason) {
 
 Task<void> DeviceInstance::Destroy() {
   while (visits_ != 0) co_await changed_.Wait();
+  destroying_ = true;
   co_await SwitchTo(parts_.device);
   device_.reset();
   co_await SwitchTo(parts_.bus);
@@ -75,11 +76,16 @@ Task<void> DeviceInstance::NotifyRescinded(DeviceChannels::Record record) {
 }
 
 Task<void> DeviceInstance::Describe(DeviceInfo& info, InspectNode* node) {
+  if (destroying_) co_return;  // it may go while this is somewhere else
   ++visits_;
   co_await SwitchTo(parts_.device);
   if (device_ != nullptr) {
     info.versions = device_->NegotiatedVersions();
-    if (node != nullptr) device_->Inspect(node->Child("driver"));
+    if (node != nullptr) {
+      InspectNode& driver = node->Child("driver");
+      device_->Inspect(driver);
+      co_await device_->InspectElsewhere(driver);
+    }
   }
   co_await SwitchTo(parts_.bus);
   if (--visits_ == 0) changed_.NotifyAll();

@@ -62,6 +62,7 @@ class DeviceInstance final : public DeviceContext {
   Executor& executor() override { return parts_.device; }
   const Offer& offer() const override { return parts_.offer; }
   uint32_t bus_version() const override { return parts_.bus_version; }
+  uint32_t cpu_count() const override { return parts_.transport.vp_count(); }
   Task<absl::StatusOr<Channel*>> OpenChannel() override;
   Task<absl::StatusOr<Channel*>> OpenChannel(OpenParameters override_parameters) override;
   Task<uint32_t> WaitForSubchannels(uint32_t count, Duration deadline) override;
@@ -82,6 +83,7 @@ class DeviceInstance final : public DeviceContext {
 
   // The bus executor's.
   uint32_t visits_ = 0;
+  bool destroying_ = false;
   Condition changed_;
   Event failed_;
 

@@ -38,6 +38,7 @@ class FakeDeviceContext final : public DeviceContext {
   Executor& executor() override { return executor_; }
   const Offer& offer() const override { return offer_; }
   uint32_t bus_version() const override { return 0; }
+  uint32_t cpu_count() const override { return 1; }
   Task<absl::StatusOr<Channel*>> OpenChannel(OpenParameters) override { return {}; }
   Task<absl::StatusOr<Channel*>> OpenChannel() override { return {}; }
   Task<uint32_t> WaitForSubchannels(uint32_t, Duration) override { return {}; }
