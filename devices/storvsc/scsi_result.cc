@@ -1,0 +1,134 @@
+#include "devices/storvsc/scsi_result.h"
+
+namespace vmbuskit {
+namespace {
+
+constexpr ScsiVerdict End(BlockResult result) { return {.result = result}; }
+constexpr ScsiVerdict Retry(BlockResult at_last) {
+  return {.action = ScsiAction::kRetry, .result = at_last};
+}
+constexpr ScsiVerdict Later(BlockResult at_last) {
+  return {.action = ScsiAction::kRetryLater, .result = at_last};
+}
+constexpr ScsiVerdict LunGone() { return {.result = BlockResult::kGone, .lun_gone = true}; }
+
+ScsiVerdict JudgeUnitAttention(const scsi::Sense& sense) {
+  ScsiVerdict verdict = Retry(BlockResult::kAborted);
+  // 2A/09 capacity changed, 3F LUNs or what they are changed.
+  verdict.rescan = (sense.asc == 0x2A && sense.ascq == 0x09) || sense.asc == 0x3F;
+  return verdict;
+}
+
+ScsiVerdict JudgeIllegalRequest(const scsi::Sense& sense) {
+  switch (sense.asc) {
+    case 0x21:
+      return End(BlockResult::kOutOfRange);
+    case 0x20:  // operation code
+    case 0x24:  // field of the CDB, such as an UNMAP that is not supported
+      return End(BlockResult::kNotSupported);
+    case 0x25:
+      return LunGone();
+    default:
+      return End(BlockResult::kInvalid);
+  }
+}
+
+ScsiVerdict JudgeSense(const scsi::Sense& sense) {
+  switch (sense.key) {
+    case 0x1:  // recovered
+      return End(BlockResult::kOk);
+    case scsi::kNotReady:
+      // 04: becoming ready, or a format or the like is going on.
+      return sense.asc == 0x04 ? Later(BlockResult::kTimedOut) : End(BlockResult::kMediumError);
+    case scsi::kIllegalRequest:
+      return JudgeIllegalRequest(sense);
+    case scsi::kUnitAttention:
+      return JudgeUnitAttention(sense);
+    case scsi::kDataProtect:
+      // 27/07: space for a thin disk could not be had.
+      return End(sense.asc == 0x27 && sense.ascq == 0x07 ? BlockResult::kNoSpace
+                                                         : BlockResult::kReadOnly);
+    case scsi::kAbortedCommand:
+      return Retry(BlockResult::kAborted);
+    default:
+      return End(BlockResult::kMediumError);
+  }
+}
+
+// nullopt: the status says nothing that the other fields do not.
+std::optional<ScsiVerdict> JudgeScsiStatus(uint8_t status) {
+  switch (status) {
+    case scsi::kBusy:
+    case scsi::kTaskSetFull:
+      return Later(BlockResult::kTimedOut);
+    case scsi::kReservationConflict:
+      return End(BlockResult::kConflict);
+    case scsi::kTaskAborted:
+      return End(BlockResult::kAborted);
+    default:
+      return std::nullopt;
+  }
+}
+
+ScsiVerdict JudgeSrbCode(uint8_t code) {
+  switch (code) {
+    case storvsc::kSrbInvalidLun:
+      return LunGone();
+    case storvsc::kSrbNoDevice:
+    case storvsc::kSrbInvalidPathId:
+    case storvsc::kSrbInvalidTargetId:
+    case storvsc::kSrbNoHba:
+      return {.result = BlockResult::kGone, .rescan = true};
+    case storvsc::kSrbBusy:
+      return Later(BlockResult::kTimedOut);
+    case storvsc::kSrbAborted:
+    case storvsc::kSrbBusReset:
+    case storvsc::kSrbRequestFlushed:
+      return Retry(BlockResult::kAborted);
+    case storvsc::kSrbTimeout:
+    case storvsc::kSrbCommandTimeout:
+    case storvsc::kSrbSelectionTimeout:
+      return End(BlockResult::kTimedOut);
+    case storvsc::kSrbInvalidRequest:
+    case storvsc::kSrbDataOverrun:
+    case storvsc::kSrbBadSrbBlockLength:
+      return End(BlockResult::kInvalid);
+    case storvsc::kSrbBadFunction:
+      return End(BlockResult::kNotSupported);
+    default:
+      // Without sense the host has done what could be done (section 5.4).
+      return End(BlockResult::kMediumError);
+  }
+}
+
+}  // namespace
+
+std::optional<scsi::Sense> ParseSense(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return std::nullopt;
+  const auto at = [&](size_t index) -> uint8_t { return index < bytes.size() ? bytes[index] : 0; };
+  switch (bytes[0] & 0x7F) {
+    case 0x70:
+    case 0x71:
+      if (bytes.size() < 3) return std::nullopt;
+      return scsi::Sense{static_cast<uint8_t>(at(2) & 0x0F), at(12), at(13)};
+    case 0x72:
+    case 0x73:
+      if (bytes.size() < 2) return std::nullopt;
+      return scsi::Sense{static_cast<uint8_t>(at(1) & 0x0F), at(2), at(3)};
+    default:
+      return std::nullopt;
+  }
+}
+
+ScsiVerdict JudgeScsi(const ScsiCommand& command) {
+  if (command.succeeded()) return End(BlockResult::kOk);
+  if (command.srb_code() == storvsc::kSrbInvalidLun) return LunGone();
+  if (const auto verdict = JudgeScsiStatus(command.scsi_status)) return *verdict;
+  if (const auto sense = ParseSense({command.sense.data(), command.sense_bytes});
+      sense && sense->key != scsi::kNoSense) {
+    return JudgeSense(*sense);
+  }
+  return JudgeSrbCode(command.srb_code());
+}
+
+}  // namespace vmbuskit
