@@ -59,6 +59,8 @@ class ScsiCommand : public Request, public ScsiCommandHook {
       segments{};  // at least skip_bytes + bytes; what follows is not used
   uint32_t timeout_seconds = kDefaultTimeoutSeconds;
 
+  ScsiCommand* next_mail = nullptr;  // scsi_mailbox.h
+
   // ---- The result, when it was completed.
   uint8_t srb_status = 0;   // with its flags: storvsc::kSrbCodeMask, kSrbAutosenseValid
   uint8_t scsi_status = 0;  // scsi::Status
