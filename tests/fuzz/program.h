@@ -2,14 +2,12 @@
 // string is one that means something, and a mutation changes what is done, not where the next
 // operation begins.
 //
-//   const std::vector<Operation> program = DecodeProgram(data, size);
-//   for (const Operation& operation : program) Do(operation);      // operation.code % kDoingsCount, ...
-//
-//   extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-//     return MutateProgram(data, size, max_size, seed, &LLVMFuzzerMutate);
+//   for (const Operation& operation : DecodeProgram(data, size)) {
+//     Do(operation);                               // operation.code % kDoingsCount, ...
 //   }
 //
-// What the fields mean is the fuzzer's affair. Thread safety: none needed. Units: bytes.
+// program_run.h runs a program, program_mutator.cc makes libFuzzer mutate programs. What the fields
+// mean is the fuzzer's affair. Thread safety: none needed. Units: bytes.
 #ifndef VMBUSKIT_TESTS_FUZZ_PROGRAM_H_
 #define VMBUSKIT_TESTS_FUZZ_PROGRAM_H_
 

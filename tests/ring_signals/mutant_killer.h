@@ -1,7 +1,7 @@
 // For the tests of the model check: finds how each registered mutant differs from the real code.
 //
 //   MutantKiller killer("real", SmallScenarios());
-//   for (const Kill& kill : killer.KillAll()) EXPECT_EQ(kill, ...);
+//   EXPECT_EQ(killer.KillAll(), expected);       // every mutant, by name
 //
 // Thread safety: one thread.
 #ifndef VMBUSKIT_TESTS_RING_SIGNALS_MUTANT_KILLER_H_

@@ -4,7 +4,7 @@
 //   absl::StatusOr<CampaignBoard> board = CampaignBoard::Create(/*workers=*/2);
 //   ... fork ...
 //   RunSeeds(*board, /*worker=*/0, options, run);                        // in the child
-//   if (board->worker(0).Busy()) Crashed(board->worker(0).seed());       // in the parent, once it is dead
+//   if (board->worker(0).busy()) Crashed(board->worker(0).seed());       // in the parent, once it is dead
 //
 // Thread safety: a worker's slot is written by that worker only and read by anybody; a failure is read once the
 // worker says that it failed or is dead. Lifetime: forks keep the memory alive for themselves.

@@ -1,4 +1,9 @@
 // The first words of the exchange class: what the guest shares, and how many sub-channels there will be.
+//
+//   FillShared(buffer.bytes(), handle);                 // the guest's, before it says hello
+//   if (!IsShared(mapping.bytes(), handle)) Report();   // the host's
+//
+// Thread safety: plain values and functions.
 #ifndef VMBUSKIT_TESTS_SCENARIO_EXCHANGE_HELLO_H_
 #define VMBUSKIT_TESTS_SCENARIO_EXCHANGE_HELLO_H_
 
@@ -7,6 +12,7 @@
 #include <cstring>
 #include <span>
 
+#include "platform/memory.h"
 #include "tests/scenario/exchange_lane.h"
 
 namespace vmbuskit {
@@ -27,15 +33,15 @@ inline uint64_t SharedMark(uint32_t handle, size_t page) {
   return uint64_t{handle} << 32 | (page + 1);
 }
 inline void FillShared(std::span<std::byte> bytes, uint32_t handle) {
-  for (size_t page = 0; page < bytes.size() / 4096; ++page) {
+  for (size_t page = 0; page < bytes.size() / kPageSize; ++page) {
     const uint64_t mark = SharedMark(handle, page);
-    std::memcpy(bytes.data() + page * 4096, &mark, sizeof mark);
+    std::memcpy(bytes.data() + page * kPageSize, &mark, sizeof mark);
   }
 }
 inline bool IsShared(std::span<const std::byte> bytes, uint32_t handle) {
-  for (size_t page = 0; page < bytes.size() / 4096; ++page) {
+  for (size_t page = 0; page < bytes.size() / kPageSize; ++page) {
     const uint64_t mark = SharedMark(handle, page);
-    if (std::memcmp(bytes.data() + page * 4096, &mark, sizeof mark) != 0) return false;
+    if (std::memcmp(bytes.data() + page * kPageSize, &mark, sizeof mark) != 0) return false;
   }
   return true;
 }

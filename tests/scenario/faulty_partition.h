@@ -3,7 +3,7 @@
 //
 //   FaultyPartition partition(host.partition(), executors, host_executor, faults);
 //   SynicTransport transport(partition, executors, pages, {});
-//   partition.Repair();     // what is still under way arrives now
+//   partition.Forget();     // the guest is gone, and so is what was under way to it
 //
 // Thread safety: the scheduler's thread; each method on the executor that the real partition asks for.
 #ifndef VMBUSKIT_TESTS_SCENARIO_FAULTY_PARTITION_H_

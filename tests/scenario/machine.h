@@ -2,10 +2,10 @@
 //
 //   Machine machine(plan, seed, trace);
 //   machine.Boot(workload.classes());
-//   machine.Await(machine.bus().Start());
-//   machine.Shutdown();                       // everything must be the guest's again
+//   machine.AwaitStatus("Bus::Start", machine.bus().Start());
+//   machine.Shutdown(/*host_was_silent=*/false);      // everything must be the guest's again
 //
-// Thread safety: one thread.
+// Thread safety: one thread. Errors: what does not hold is told to the FaultSource.
 #ifndef VMBUSKIT_TESTS_SCENARIO_MACHINE_H_
 #define VMBUSKIT_TESTS_SCENARIO_MACHINE_H_
 

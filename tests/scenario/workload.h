@@ -3,7 +3,7 @@
 // all of them.
 //
 //   class MyWorkload final : public Workload { ... };
-//   std::unique_ptr<Workload> MakeMyWorkload(FaultSource& faults);      // and a line in workloads.cc
+//   std::unique_ptr<Workload> MakeMyWorkload(FaultSource& faults);      // and a line in MakeWorkload
 //
 // What goes wrong is told to FaultSource::Report. Devices are numbered from 0; some may be absent at times.
 // Thread safety: the scheduler's thread.

@@ -1,7 +1,7 @@
 // A child process under test: what it prints, how it ends. Every wait has a deadline; a child that
 // outlives its object is killed.
 //
-//   ChildProcess demo({VmbusPath(), "demo"});
+//   ChildProcess demo({"tools/vmbus/vmbus", "demo"});
 //   ASSERT_TRUE(demo.WaitForOutput("running"));
 //   demo.Signal(SIGINT);
 //   EXPECT_EQ(demo.Wait(), 0) << demo.err();

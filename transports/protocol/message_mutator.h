@@ -5,7 +5,8 @@
 //
 //   constexpr FuzzField kModify[] = {FuzzField::kRelid, FuzzField::kVp};
 //   constexpr FuzzLayout kOperations[] = {{32, kModify}};
-//   VMBUSKIT_MESSAGE_MUTATOR(Direction::kHostToGuest, kOperations)   // defines what libFuzzer looks for
+//   VMBUSKIT_MESSAGE_MUTATOR(.direction = vmbuskit::Direction::kHostToGuest,      // defines what libFuzzer looks for,
+//                            .operations = vmbuskit::kOperations)                 // outside of every namespace
 //
 // Thread safety: pure functions: the same input and seed give the same output (as far as libFuzzer's do).
 // For fuzzers and their tests only.
