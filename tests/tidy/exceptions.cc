@@ -64,6 +64,7 @@ std::span<const Exception> Exceptions() {
 
 std::span<const Covered> CoveredElsewhere() {
   static const Covered kCovered[] = {
+      {"devices/storvsc/export/nbd_slot.cc", "devices/storvsc/export/nbd_transmission_test.cc"},
       {"devices/util/ic/host/ic_vsp.cc", "devices/util/heartbeat/host/heartbeat_host_test.cc"},
       {"devices/util/ic/ic_device.cc", "devices/util/heartbeat/heartbeat_test.cc"},
       {"devices/util/ic/negotiation.cc", "devices/util/ic/message_test.cc"},
