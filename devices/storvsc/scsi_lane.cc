@@ -301,6 +301,21 @@ void ScsiLane::EndAll(ScsiEnd end) {
   if (outstanding() == 0) changed_.NotifyAll();
 }
 
+void ScsiLane::WithholdMemory(PageAllocator& pages) const {
+  for (const ScsiCommand& command : sent_) {
+    uint64_t skip = command.skip_bytes;
+    uint64_t left = command.bytes;
+    for (const BlockSegment& segment : command.segments) {
+      if (left == 0 || skip >= segment.bytes) break;
+      const uint64_t length = std::min<uint64_t>(segment.bytes - skip, left);
+      const Gpa first = segment.gpa + skip;
+      pages.Withhold(first / kPageSize, PagesSpanned(first % kPageSize, length));
+      left -= length;
+      skip = 0;
+    }
+  }
+}
+
 void ScsiLane::EndLater(ScsiCommand& command, ScsiEnd end) {
   command.end_ = end;
   ending_.push_back(command);

@@ -37,6 +37,7 @@
 #include "framework/observe/inspect.h"
 #include "framework/task/task.h"
 #include "platform/executor.h"
+#include "platform/memory.h"
 #include "platform/time.h"
 
 namespace vmbuskit {
@@ -86,6 +87,10 @@ class ScsiLane final : public ChannelHandler {
   // The channel was torn down, or its CLOSE failed: ends everything that is held, in the order of submission, with
   // `end` (kGone or kLost), and what is submitted later.
   void EndAll(ScsiEnd end);
+
+  // Before EndAll(kLost): keeps the pages of what is held from being used again when their owners free them
+  // (PageAllocator::Withhold).
+  void WithholdMemory(PageAllocator& pages) const;
 
   // Waits until nothing is outstanding: true. False after `deadline`.
   Task<bool> Drained(Duration deadline);

@@ -1,0 +1,69 @@
+// Asks a controller's host which LUNs there are and what they are. Source: protocol 10 sections 5.4, 6, 7 and 9.
+//
+//   LunProbe probe(caller);
+//   absl::StatusOr<std::vector<uint8_t>> luns = co_await probe.ReportLuns(path, target);   // NotFound: no such target
+//   absl::StatusOr<std::optional<DiskFacts>> facts = co_await probe.Identify(address);     // nullopt: no such LUN
+//
+// Every answer is bounded by what was asked for, lies in memory that was zero before, and is parsed as a copy. A page
+// or mode that a LUN refuses is not there; only the capacity of a disk is needed.
+//
+// Thread safety: the caller's executor. Lifetime: the caller outlives it.
+// Errors: those of ScsiCaller::Execute, which end a scan; what a LUN says wrongly makes it unusable and is told by
+// Identify with the LUN's own error code (FailedPrecondition, DataLoss: Violation).
+#ifndef VMBUSKIT_DEVICES_STORVSC_LUN_PROBE_H_
+#define VMBUSKIT_DEVICES_STORVSC_LUN_PROBE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "devices/storvsc/disk_facts.h"
+#include "devices/storvsc/scsi_call.h"
+#include "framework/task/task.h"
+
+namespace vmbuskit {
+
+// LUNs of one byte in the order of a REPORT LUNS answer, each once; others cannot be addressed here.
+std::vector<uint8_t> ParseReportLuns(std::span<const std::byte> data);
+
+enum class MediumState : uint8_t { kUnknown, kAbsent, kPresent };
+struct MediumEvent {
+  MediumState medium = MediumState::kUnknown;
+  bool is_new = false;  // another one than the last time
+  friend bool operator==(const MediumEvent&, const MediumEvent&) = default;
+};
+// The answer of GET EVENT STATUS NOTIFICATION, media class.
+MediumEvent ParseMediumEvent(std::span<const std::byte> data);
+
+class LunProbe {
+ public:
+  explicit LunProbe(ScsiCaller& caller) : caller_(caller) {}
+
+  // NotFound: nobody answers for that target. Unimplemented: it is there but does not say; probe every LUN.
+  Task<absl::StatusOr<std::vector<uint8_t>>> ReportLuns(uint8_t path, uint8_t target);
+  // Standard INQUIRY; nullopt when there is no such LUN.
+  Task<absl::StatusOr<std::optional<InquiryFacts>>> Inquire(BlockAddress address);
+  // The rest of a disk that is there, its VPD pages, capacity and mode.
+  Task<absl::StatusOr<DiskFacts>> Identify(BlockAddress address, InquiryFacts inquiry);
+  // False: no such LUN. A disk that is not ready is there.
+  Task<absl::StatusOr<bool>> IsThere(BlockAddress address);
+  Task<absl::StatusOr<CapacityFacts>> ReadCapacity(BlockAddress address);
+  // Of a drive with exchangeable media.
+  Task<absl::StatusOr<MediumEvent>> PollMedium(BlockAddress address);
+
+ private:
+  // The bytes that came, at most `bytes`; empty when the command failed.
+  Task<absl::StatusOr<std::vector<std::byte>>> Read(BlockAddress address, ScsiCdb cdb,
+                                                    uint8_t cdb_bytes, uint32_t bytes);
+  Task<absl::StatusOr<std::vector<std::byte>>> ReadVpd(BlockAddress address, uint8_t page);
+
+  ScsiCaller& caller_;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_DEVICES_STORVSC_LUN_PROBE_H_

@@ -1,0 +1,102 @@
+// One SCSI command and its answer as one await, for control sequences: scans, and whatever a program passes through.
+//
+//   ScsiCaller caller(context, lane);
+//   ScsiCall call = ScsiCall::In(address, {scsi::kInquiry, 0, 0, 0, 36}, 6, data);
+//   absl::StatusOr<ScsiReply> reply = co_await caller.Execute(call);
+//   if (reply.ok() && reply->succeeded()) Parse(data.first(reply->transferred));
+//
+// The data travels through guest pages of the call's own, which are zero before a command that reads: `data` holds
+// zeros where the host wrote nothing. Pages that a silent host may still use are withheld from reuse.
+//
+// Thread safety: the executor of the lane. Lifetime: `data` and the caller must live until the call ended, which it
+// does when the host answered or the lane was ended (ScsiLane::EndAll), not earlier.
+// Errors: Unavailable (the channel ended), DataLoss (the same, and the host did not let go), InvalidArgument for what
+// breaks a rule of scsi_command.h, ResourceExhausted (no pages). What the device says stands in the reply.
+#ifndef VMBUSKIT_DEVICES_STORVSC_SCSI_CALL_H_
+#define VMBUSKIT_DEVICES_STORVSC_SCSI_CALL_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "devices/storvsc/protocol.h"
+#include "devices/storvsc/scsi.h"
+#include "devices/storvsc/scsi_command.h"
+#include "devices/storvsc/scsi_lane.h"
+#include "framework/bus/device.h"
+#include "framework/interfaces/block_controller.h"
+#include "framework/task/task.h"
+
+namespace vmbuskit {
+
+using ScsiCdb = std::array<uint8_t, storvsc::kMaxCdbBytes>;
+
+struct ScsiCall {
+  BlockAddress address;
+  ScsiCdb cdb{};
+  uint8_t cdb_bytes = 0;
+  storvsc::DataDirection direction = storvsc::kNoData;
+  std::span<std::byte> data{};  // where it comes from or goes to; empty for kNoData
+  uint32_t timeout_seconds = ScsiCommand::kDefaultTimeoutSeconds;
+
+  static ScsiCall In(BlockAddress address, const ScsiCdb& cdb, uint8_t cdb_bytes,
+                     std::span<std::byte> data) {
+    return {.address = address,
+            .cdb = cdb,
+            .cdb_bytes = cdb_bytes,
+            .direction = storvsc::kDataIn,
+            .data = data};
+  }
+  static ScsiCall NoData(BlockAddress address, const ScsiCdb& cdb, uint8_t cdb_bytes) {
+    return {.address = address, .cdb = cdb, .cdb_bytes = cdb_bytes};
+  }
+};
+
+// What the host answered (scsi_command.h).
+struct ScsiReply {
+  uint8_t srb_status = 0;
+  uint8_t scsi_status = 0;
+  uint32_t transferred = 0;
+  uint8_t sense_bytes = 0;
+  std::array<uint8_t, storvsc::kMaxSenseBytes> sense_data{};
+
+  uint8_t srb_code() const { return srb_status & storvsc::kSrbCodeMask; }
+  bool succeeded() const {
+    return srb_status == storvsc::kSrbSuccess && scsi_status == scsi::kGood;
+  }
+  // Nobody is at that address (section 5.4).
+  bool absent() const {
+    const uint8_t code = srb_code();
+    return code == storvsc::kSrbInvalidLun || code == storvsc::kSrbInvalidTargetId ||
+           code == storvsc::kSrbInvalidPathId || code == storvsc::kSrbNoDevice ||
+           code == storvsc::kSrbNoHba || code == storvsc::kSrbSelectionTimeout;
+  }
+  // Zeros when there is no sense.
+  scsi::Sense sense() const;
+  // "srb 0x86, scsi 0x02, sense 5/21/00".
+  std::string ToString() const;
+};
+
+class ScsiCaller {
+ public:
+  // Both outlive every call; `lane` is on the device's executor.
+  ScsiCaller(DeviceContext& context, ScsiLane& lane) : context_(context), lane_(lane) {}
+
+  Task<absl::StatusOr<ScsiReply>> Execute(ScsiCall call);
+  // The same, again after BUSY (with a pause) and after unit attentions, a few times.
+  Task<absl::StatusOr<ScsiReply>> ExecutePatiently(ScsiCall call);
+
+  uint64_t calls() const { return calls_; }
+
+ private:
+  DeviceContext& context_;
+  ScsiLane& lane_;
+  uint64_t calls_ = 0;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_DEVICES_STORVSC_SCSI_CALL_H_
