@@ -25,6 +25,8 @@
 
 namespace vmbuskit {
 
+class StateReader;
+
 struct OfferParameters {
   Guid class_id = {};
   Guid instance_id = {};
@@ -187,6 +189,7 @@ class OfferTable {
   void ExchangeNumbers(Archive& archive, ServerChannel& channel);
   template <typename Archive>
   void ExchangeSuccessor(Archive& archive, ServerChannel& channel);
+  void CheckRestored(StateReader& reader) const;
 
   Map channels_;
   uint32_t next_id_ = 1;

@@ -1,4 +1,7 @@
 // A server that is saved while devices have not answered: the one that takes over asks them again.
+#include <algorithm>
+#include <cstdlib>
+
 #include "framework/base/saved_state.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -225,6 +228,51 @@ TEST(ServerState, AHeldMessageIsOneOfAHost) {
   EXPECT_THAT(Verdicts(story, static_cast<uint8_t>(MessageType::kOfferChannel),
                        static_cast<uint8_t>(MessageType::kRequestOffers)),
               Contains(HasSubstr("message type is 3: none of a host")));
+}
+
+// Where channel `nth` (0: the older one) of that instance stands in a saved state: its instance id.
+std::byte* RecordOf(std::vector<std::byte>& state, uint8_t instance, int nth) {
+  const Guid guid = TestInstance(instance);
+  const auto* wanted = reinterpret_cast<const std::byte*>(&guid);
+  auto at = state.begin();
+  for (;; ++at) {
+    at = std::search(at, state.end(), wanted, wanted + sizeof guid);
+    if (at == state.end()) std::abort();
+    if (nth-- == 0) return &*at;
+  }
+}
+constexpr size_t kStateAt = 145;  // in a record, from there: behind the rest of the offer
+constexpr size_t kRelidAt = 146;
+
+// Its relid would stay behind when it takes over its predecessor's, and name a channel that is gone.
+TEST(ServerState, ASuccessorIsNotYetTheGuests) {
+  Story story;
+  ASSERT_EQ(story.old.server.Revoke(story.id), absl::OkStatus());
+  story.old.Offer(1);
+  std::vector<std::byte> bad = story.Save();
+  std::byte* const successor = RecordOf(bad, 1, 1);
+  successor[kStateAt] = static_cast<std::byte>(ChannelState::kClosed);
+  successor[kRelidAt] = std::byte{9};
+  EXPECT_THAT(std::string(story.Restore(bad).message()), HasSubstr("successor is 2"));
+}
+
+// The predecessor's device would come back as well, and get a second successor: the first one would name it for ever.
+TEST(ServerState, ASuccessorIsTheSameDevice) {
+  Story story;
+  ASSERT_EQ(story.old.server.Revoke(story.id), absl::OkStatus());
+  story.old.Offer(1);
+  std::vector<std::byte> bad = story.Save();
+  RecordOf(bad, 1, 1)[15] = std::byte{7};
+  EXPECT_THAT(std::string(story.Restore(bad).message()), HasSubstr("successor is 2"));
+}
+
+// What one of the two loses, for example with its primary channel, the other one would go on using.
+TEST(ServerState, NoDeviceTwice) {
+  Story story;
+  story.old.Offer(2);
+  std::vector<std::byte> bad = story.Save();
+  RecordOf(bad, 2, 0)[15] = std::byte{1};
+  EXPECT_THAT(std::string(story.Restore(bad).message()), HasSubstr("channel is 2"));
 }
 
 // Found by server_fuzz: the refused contact's pages were kept, and the server would not take back what it had saved.

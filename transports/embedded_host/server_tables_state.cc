@@ -1,5 +1,7 @@
 // Save and restore of the server's tables: channels and GPADLs.
 #include <algorithm>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "framework/base/saved_state.h"
@@ -7,6 +9,14 @@
 #include "transports/embedded_host/offer_table.h"
 
 namespace vmbuskit {
+namespace {
+
+bool IsSame(const OfferParameters& a, const OfferParameters& b) {
+  return a.class_id == b.class_id && a.instance_id == b.instance_id &&
+         a.subchannel_index == b.subchannel_index;
+}
+
+}  // namespace
 
 void OfferTable::Clear() {
   channels_.clear();
@@ -45,7 +55,23 @@ void OfferTable::ExchangeSuccessor(Archive& archive, ServerChannel& channel) {
     if (successor == nullptr || successor->predecessor != nullptr) {
       return archive.Fail("successor", id, "no channel, or another one's");
     }
+    // It waits for the relid, and so that no other one can: Offer looks for both by the device.
+    if (successor->state != ChannelState::kClientReleased ||
+        !IsSame(successor->offer, channel.offer)) {
+      return archive.Fail("successor", id, "of another device, or known to the guest");
+    }
     Link(channel, *successor);
+  }
+}
+
+void OfferTable::CheckRestored(StateReader& reader) const {
+  std::set<std::tuple<Guid, Guid, uint16_t>> living;
+  for (const auto& [id, channel] : channels_) {
+    const OfferParameters& offer = channel.offer;
+    if (channel.IsRevoked()) continue;
+    if (!living.emplace(offer.class_id, offer.instance_id, offer.subchannel_index).second) {
+      return reader.Fail("channel", static_cast<uint32_t>(id), "of a device that is there already");
+    }
   }
 }
 
@@ -69,6 +95,7 @@ void OfferTable::Exchange(Archive& archive) {
     ExchangeNumbers(archive, channel);
   }
   for (auto& [id, channel] : channels_) ExchangeSuccessor(archive, channel);
+  if constexpr (Archive::kLoading) CheckRestored(archive);
 }
 
 template void OfferTable::Exchange(StateWriter& archive);
