@@ -31,6 +31,8 @@ std::string_view ChannelStateName(ChannelState state) {
 }
 
 ServerChannel& OfferTable::Add(const OfferParameters& offer) {
+  // Bounded: fewer ids are in use than there are numbers.
+  while (next_id_ == 0 || channels_.contains(ChannelId{next_id_})) ++next_id_;
   const ChannelId id{next_id_++};
   ServerChannel& channel = channels_[id];
   channel.id = id;

@@ -85,8 +85,8 @@ void OfferTable::Exchange(Archive& archive) {
     uint32_t number = Archive::kLoading ? 0 : static_cast<uint32_t>(saved->first);
     archive(number);
     if constexpr (Archive::kLoading) {
-      if (number == 0 || number >= next_id_ || channels_.contains(ChannelId{number})) {
-        return archive.Fail("channel id", number, "given twice, or not yet");
+      if (number == 0 || channels_.contains(ChannelId{number})) {
+        return archive.Fail("channel id", number, "given twice, or 0");
       }
     }
     ServerChannel& channel = Archive::kLoading ? channels_[ChannelId{number}] : (saved++)->second;

@@ -1,6 +1,8 @@
 // The tables under the VMBus server: numbers lent to the guest, GPADL accounting, the action queue.
+#include <algorithm>
 #include <vector>
 
+#include "framework/base/saved_state.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "transports/embedded_host/gpadl_table.h"
@@ -37,6 +39,29 @@ TEST(OfferTable, LendsTheLowestFreeNumbers) {
   for (uint32_t relid : {0u, 4u, 2047u, 2048u, 0xFFFFFFFFu}) {
     EXPECT_EQ(table.FindRelid(relid), nullptr);
   }
+}
+
+// A guest makes channels come and go with its sub-channels, and a saved state has any number here.
+TEST(OfferTable, NoIdIsUsedWhileAChannelHasItNorIsZero) {
+  OfferTable table;
+  table.Add({.class_id = kTestClass, .instance_id = TestInstance(1)});
+  StateWriter writer;
+  table.Exchange(writer);
+  std::vector<std::byte> state = std::move(writer).Take();
+  std::fill_n(state.begin(), 4, std::byte{0xFF});  // the next id
+  StateReader reader(state);
+  table.Exchange(reader);
+  ASSERT_EQ(reader.Finish(), absl::OkStatus());
+  EXPECT_EQ(table.Add({.instance_id = TestInstance(2)}).id, ChannelId{0xFFFFFFFF});
+  EXPECT_EQ(table.Add({.instance_id = TestInstance(3)}).id, ChannelId{2});
+  EXPECT_EQ(table.size(), 3u);
+  EXPECT_EQ(table.FindLive(ChannelId{1})->offer.instance_id, TestInstance(1));
+  StateWriter again;
+  table.Exchange(again);
+  const std::vector<std::byte> bytes = std::move(again).Take();
+  StateReader taken(bytes);
+  table.Exchange(taken);
+  EXPECT_EQ(taken.Finish(), absl::OkStatus()) << "also with ids from both sides of the end";
 }
 
 TEST(OfferTable, FindsTheLivingAndTheRevokedApart) {
