@@ -19,6 +19,8 @@
 //     if (request_id_ != 0) (void)channel.ResumeRequest(request_id_, *this);  // it ends once, as if nothing happened
 //     return absl::OkStatus();
 //   }
+// A saved state is input: it may have sub-channels that were never asked for. A class of one channel refuses them in
+// OnOpen and OnReopen.
 // Thread safety: everything on the host executor of the device.
 #ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_
 #define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_VSP_H_

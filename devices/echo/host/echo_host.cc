@@ -21,7 +21,8 @@ class EchoVsp final : public Vsp, private Request {
   explicit EchoVsp(VspContext& context)
       : context_(context), interval_(context.executor(), Callback::To<&EchoVsp::SendEcho>(this)) {}
 
-  absl::Status OnOpen(Channel& channel, const OpenData&) override {
+  absl::Status OnOpen(Channel& channel, const OpenData& data) override {
+    VMBUSKIT_RETURN_IF_ERROR(CheckPrimary(channel, data));
     channel_ = &channel;
     channel.Start(*this);
     return absl::OkStatus();
@@ -41,7 +42,8 @@ class EchoVsp final : public Vsp, private Request {
     return state.status();
   }
   // The version is agreed on and an echo may be under way: both stay so.
-  absl::Status OnReopen(Channel& channel, const OpenData&) override {
+  absl::Status OnReopen(Channel& channel, const OpenData& data) override {
+    VMBUSKIT_RETURN_IF_ERROR(CheckPrimary(channel, data));
     channel_ = &channel;
     channel.Start(*this);
     if (request_id_ != 0) (void)channel.ResumeRequest(request_id_, *this);
@@ -57,6 +59,13 @@ class EchoVsp final : public Vsp, private Request {
   }
 
  private:
+  // None is asked for, but a saved state may have one.
+  static absl::Status CheckPrimary(const Channel& channel, const OpenData& data) {
+    if (data.subchannel_index == 0) return absl::OkStatus();
+    return Violation(channel.name(), "subchannel_index", data.subchannel_index,
+                     "echo has one channel");
+  }
+
   template <typename Archive>
   void Exchange(Archive& archive) {
     if constexpr (!Archive::kLoading) {

@@ -104,6 +104,16 @@ TEST_F(EchoHostTest, CountsAnAnswerThatDoesNotCome) {
   EXPECT_EQ(Count("answered"), 0u);
 }
 
+// A saved state may have one. Closed before its primary channel, it would leave that one without an object to send on.
+TEST_F(EchoHostTest, ASubchannelThatNobodyAskedForIsRefused) {
+  ChannelPair other;
+  FakeVspContext context(other.host_executor());
+  const std::unique_ptr<Vsp> vsp = EchoVspClass().create(context);
+  EXPECT_EQ(ToStd(vsp->OnOpen(other.host(), context.open_data(1)).message()),
+            other.host().name() + ": subchannel_index is 1: echo has one channel");
+  EXPECT_FALSE(vsp->OnReopen(other.host(), context.open_data(1)).ok());
+}
+
 TEST_F(EchoHostTest, ATruncatedNegotiationEndsTheChannelWithItsSize) {
   RecordingRequest request;
   {

@@ -98,6 +98,17 @@ TEST_F(HeartbeatHostTest, OffersAPipeInMessageMode) {
   EXPECT_EQ(klass.default_instance_id.ToString(), "fd149e91-82e0-4a7d-afa6-2a4166cbd7c0");
 }
 
+// A saved state may have one. Closed before its primary channel, it would leave that one without an object to send on.
+TEST_F(HeartbeatHostTest, ASubchannelThatNobodyAskedForIsRefused) {
+  ChannelPair other;
+  FakeVspContext context(other.host_executor());
+  const std::unique_ptr<Vsp> vsp = HeartbeatVspClass().create(context);
+  const absl::Status refused = vsp->OnOpen(other.host(), context.open_data(1));
+  EXPECT_EQ(std::string(refused.message()),
+            other.host().name() + ": subchannel_index is 1: the service has one channel");
+  EXPECT_FALSE(vsp->OnReopen(other.host(), context.open_data(1)).ok());
+}
+
 TEST_F(HeartbeatHostTest, NegotiatesThenBeatsEveryTwoSeconds) {
   ASSERT_TRUE(pair_.Run());
   EXPECT_EQ(negotiations_, 1);

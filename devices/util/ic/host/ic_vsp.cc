@@ -6,6 +6,16 @@
 #include "framework/base/status.h"
 
 namespace vmbuskit::ic {
+namespace {
+
+// No service asks for a sub-channel, but a saved state may have one.
+absl::Status CheckPrimary(const Channel& channel, const Vsp::OpenData& data) {
+  if (data.subchannel_index == 0) return absl::OkStatus();
+  return Violation(channel.name(), "subchannel_index", data.subchannel_index,
+                   "the service has one channel");
+}
+
+}  // namespace
 
 std::array<std::byte, 120> OfferUserDefined() {
   std::array<std::byte, 120> bytes{};
@@ -16,7 +26,8 @@ std::array<std::byte, 120> OfferUserDefined() {
 IcVsp::IcVsp(VspContext& context, const Service& service)
     : context_(context), service_(service), buffer_(service.message_bytes_max) {}
 
-absl::Status IcVsp::OnOpen(Channel& channel, const OpenData&) {
+absl::Status IcVsp::OnOpen(Channel& channel, const OpenData& data) {
+  VMBUSKIT_RETURN_IF_ERROR(CheckPrimary(channel, data));
   channel_ = &channel;
   negotiations_unanswered_ = 0;
   ended_because_ = absl::OkStatus();
@@ -60,7 +71,8 @@ absl::Status IcVsp::Restore(StateReader& state) {
   return state.status();
 }
 
-absl::Status IcVsp::OnReopen(Channel& channel, const OpenData&) {
+absl::Status IcVsp::OnReopen(Channel& channel, const OpenData& data) {
+  VMBUSKIT_RETURN_IF_ERROR(CheckPrimary(channel, data));
   channel_ = &channel;
   channel.Start(*this);
   Renegotiate();
