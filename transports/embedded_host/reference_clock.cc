@@ -6,6 +6,12 @@
 #include "transports/protocol/hypervisor.h"
 
 namespace vmbuskit {
+namespace {
+
+// 14,000 years. Further on, sums of times and periods would not fit into 64 bits.
+constexpr uint64_t kRestoredTicksMax = uint64_t{1} << 62;
+
+}  // namespace
 
 uint64_t ExecutorTscSource::Read(const Executor& current) const {
   __extension__ using Wide = unsigned __int128;
@@ -47,7 +53,7 @@ void ReferenceClock::Migrate(std::unique_ptr<TscSource> source, const Executor& 
 template <typename Archive>
 void ReferenceClock::Exchange(Archive& archive, const Executor& current) {
   uint64_t now = Now(current);
-  archive(now);
+  archive.AtMost("reference time", now, kRestoredTicksMax);
   archive(sequence_);
   if constexpr (Archive::kLoading) {
     page_ = nullptr;

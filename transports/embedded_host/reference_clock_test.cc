@@ -3,7 +3,9 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <vector>
 
+#include "framework/base/saved_state.h"
 #include "gtest/gtest.h"
 #include "platform/sim/scheduler.h"
 #include "transports/protocol/hypervisor.h"
@@ -93,6 +95,20 @@ TEST_F(ReferenceClockTest, MigrationChangesScaleAndSequenceButNotTheTime) {
   EXPECT_EQ(PageTime(77), before);
   slower.value += 125'000'000;  // 100 ms more
   EXPECT_NEAR(static_cast<double>(clock.Now(executor_)), static_cast<double>(before) + 1e6, 1);
+}
+
+// Near the end of its numbers a periodic timer's next time would lie in the past, again and again at the same instant.
+TEST_F(ReferenceClockTest, ATimeThatNoPartitionReachesIsNotRestored) {
+  ReferenceClock clock(std::make_unique<SetTsc>(2'500'000'000, 0), executor_, true);
+  for (const uint64_t time : {uint64_t{1} << 62, (uint64_t{1} << 62) + 1, ~uint64_t{0}}) {
+    StateWriter writer;
+    writer(time);
+    writer(uint32_t{1});  // the sequence
+    const std::vector<std::byte> state = std::move(writer).Take();
+    StateReader reader(state);
+    clock.Exchange(reader, executor_);
+    EXPECT_EQ(reader.Finish().ok(), time == uint64_t{1} << 62) << time;
+  }
 }
 
 TEST_F(ReferenceClockTest, AWithdrawnPageIsLeftAlone) {
