@@ -255,6 +255,23 @@ TEST_F(EmbeddedHostStateTest, AVspOfTheEmbeddersStaysTheSameObject) {
   EXPECT_EQ(rings_.received.size(), 1u);
 }
 
+// It never had the channel that it refused to go on with: no OnClose comes for that one.
+TEST_F(EmbeddedHostStateTest, AVspOfTheEmbeddersThatRefusesTheRestoreIsToldOnce) {
+  CountingVsp* made = nullptr;
+  ASSERT_TRUE(host_
+                  ->AddDevice(kFirst, kFirst.default_instance_id,
+                              [&made](VspContext& context) {
+                                auto vsp = std::make_unique<CountingVsp>(context);
+                                made = vsp.get();
+                                return std::unique_ptr<Vsp>(std::move(vsp));
+                              })
+                  .ok());
+  const OfferChannelMessage offer = ConnectAndGetOffer();
+  ASSERT_EQ(Open(offer, rings_, 7), kStatusSuccess);  // not with the data that OnReopen wants
+  EXPECT_FALSE(host_->Restore(Save()).ok());
+  EXPECT_EQ(made->closes, 1);
+}
+
 TEST_F(EmbeddedHostStateTest, AResetThatTheGuestAskedForStillComes) {
   Add(kFirst);
   ConnectAndGetOffer();

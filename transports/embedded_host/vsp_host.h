@@ -95,6 +95,7 @@ class VspHost final : public VspContext {
   struct Offered {
     uint16_t subchannel_index = 0;
     std::unique_ptr<HostChannel> open;  // null while closed
+    bool reopening = false;             // after a restore, until the VSP took it
   };
 
   absl::Status Offer(uint16_t subchannel_index);

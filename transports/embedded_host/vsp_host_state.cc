@@ -10,7 +10,7 @@ namespace vmbuskit {
 
 // A channel that the VSP is to go on with, and what the guest opened it with.
 struct VspHost::Reopened {
-  Channel* channel;
+  Offered* offered;
   OpenRequest request;
 };
 
@@ -40,7 +40,7 @@ absl::Status VspHost::Drop() {
     if (offered.open == nullptr) continue;
     offered.open->Disconnect();
     offered.open->channel().Vanish();
-    if (!made_by_class_) vsp_->OnClose(offered.open->channel());
+    if (!made_by_class_ && !offered.reopening) vsp_->OnClose(offered.open->channel());
   }
   if (made_by_class_) vsp_.reset();  // before the channels that it knows
   channels_.clear();
@@ -71,8 +71,9 @@ absl::Status VspHost::Restore(StateReader& state) {
   VMBUSKIT_RETURN_IF_ERROR(of_vsp.Finish());
   for (const Reopened& one : reopened) {
     VMBUSKIT_RETURN_IF_ERROR(vsp_->OnReopen(
-        *one.channel,
+        one.offered->open->channel(),
         {.subchannel_index = one.request.subchannel_index, .user_data = one.request.user_data}));
+    one.offered->reopening = false;
   }
   return absl::OkStatus();
 }
@@ -107,9 +108,10 @@ absl::Status VspHost::Reopen(StateReader& state, ChannelId id, Offered& offered,
   absl::StatusOr<std::unique_ptr<HostChannel>> open = MakeHostChannel(*request);
   if (!open.ok()) return open.status();
   offered.open = *std::move(open);
+  offered.reopening = true;
   VMBUSKIT_RETURN_IF_ERROR(offered.open->Connect());
   state(*offered.open);
-  reopened.push_back({&offered.open->channel(), *std::move(request)});
+  reopened.push_back({&offered, *std::move(request)});
   return state.status();
 }
 
