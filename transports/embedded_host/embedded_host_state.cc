@@ -9,7 +9,9 @@ namespace vmbuskit {
 namespace {
 
 constexpr uint64_t kMagic = 0x65746174536B6D76;  // "vmkState"
-constexpr uint32_t kFormat = 1;
+// Another one with every change of what is written, by the VSPs as well: a state of another layout has to be refused
+// before anything is dropped for it.
+constexpr uint32_t kFormat = 2;
 
 // In front of everything; the machine must have the same processors and pages.
 struct Header {
