@@ -79,6 +79,13 @@ class Channel {
   // `co_await channel.Writable(deadline)`: until a Send that was refused with kFull would fit.
   WritableWait Writable(Instant deadline) { return WritableWait(*this, deadline); }
 
+  // Back-pressure on the peer: from now on nothing is delivered, completions neither; what is in the ring stays there
+  // and the peer finds it full in time. Sending goes on. Before Start too; allowed inside every call to a handler. Not
+  // part of a saved state.
+  void PauseReading() { paused_ = true; }
+  void ResumeReading();
+  bool reading_paused() const { return paused_; }
+
   // While one lives, Sends are copied but not published; its end publishes all with one index
   // store, one fence and one signal decision. Batches nest. A full ring publishes early, for the
   // peer to make room.
@@ -180,6 +187,7 @@ class Channel {
   uint32_t wanted_bytes_ = 0;  // smallest packet refused for lack of ring space; 0: none waits
   bool wants_slot_ = false;    // a request was refused for lack of a slot
   bool stalled_ = false;       // a packet waits for room for its answer
+  bool paused_ = false;    // by PauseReading
   bool draining_ = false;
   bool masked_ = true;     // between drains: no signal comes for what is readable
   bool finished_ = false;  // Finish ran

@@ -25,7 +25,7 @@ void Channel::OnSignal() {
 void Channel::Service() {
   if (closed() || handler_ == nullptr) return OnSelfWake();
   self_wake_.Cancel();  // this does all that it would
-  const bool useful = WantsSpace();
+  const bool useful = WantsSpace() || paused_;
   const bool read = Drain();
   ++counters_.wakeups;
   if (!useful && !read) ++counters_.empty_wakeups;
@@ -66,7 +66,7 @@ bool Channel::Drain() {
     const bool freed = reader_.Commit();
     const bool sent = writer_.Publish();
     if (freed || sent) SignalPeer();
-    if (stalled_) break;  // masked: what signals next is the room asked for
+    if (stalled_ || paused_) break;  // masked: the room asked for, or ResumeReading, comes next
     // A pass without packets counts too: a peer could keep us busy with ignored ones.
     left -= std::max(count, 1u);
     if (left == 0) {
@@ -86,6 +86,9 @@ bool Channel::Drain() {
 uint32_t Channel::ReadPass(uint32_t budget) {
   Packet packet;
   for (uint32_t count = 0; count < budget;) {
+    if (paused_) [[unlikely]] {
+      return count;
+    }
     if (answer_ring_bytes_ != 0 && !writer_.Fits(answer_ring_bytes_)) [[unlikely]] {
       stalled_ = reader_.Readable();
       return count;
@@ -129,6 +132,11 @@ void Channel::Deliver(const Packet& packet) {
 uint32_t Channel::LeastSpaceWanted() const {
   if (!stalled_) return wanted_bytes_;
   return wanted_bytes_ == 0 ? answer_ring_bytes_ : std::min(wanted_bytes_, answer_ring_bytes_);
+}
+
+void Channel::ResumeReading() {
+  if (!std::exchange(paused_, false)) return;
+  if (masked_) WakeSelf();
 }
 
 void Channel::OfferSpace() {
