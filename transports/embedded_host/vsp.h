@@ -58,6 +58,8 @@ class VspContext {
   virtual uint32_t OfferSubchannels(uint32_t count) = 0;
   // Hypervisor reference time, 100 ns ticks since the partition was made.
   virtual uint64_t ReferenceTime() = 0;
+  // Vsp::HoldsMemory may say no now where it said yes. Not from inside of a call to the VSP.
+  virtual void OnMemoryReleased() {}
 };
 
 class Vsp : public ChannelHandler {
@@ -71,6 +73,13 @@ class Vsp : public ChannelHandler {
   virtual absl::Status OnOpen(Channel& channel, const OpenData& data) = 0;
   // The channel's rings go now: also on revocation and guest crash.
   virtual void OnClose(Channel& channel) = 0;
+  // True while a back end may still touch the guest's memory for requests of a channel that is closed. The guest hears
+  // that the channel is closed (its ring's GPADL goes, RESCIND comes) only when not; VspContext::OnMemoryReleased says
+  // when to ask again.
+  virtual bool HoldsMemory(uint16_t subchannel_index) const {
+    (void)subchannel_index;
+    return false;
+  }
   // The guest wants GPADL `handle` back: unmap it before returning.
   virtual void OnGpadlTornDown(uint32_t handle) { (void)handle; }
 
