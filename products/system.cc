@@ -40,19 +40,21 @@ absl::StatusOr<std::unique_ptr<System>> System::Create(const Options& options) {
     return absl::InvalidArgumentError(absl::StrCat("cpus is ", cpus, ", at most ", kCpusMax));
   }
   std::unique_ptr<System> system(new System());
-  VMBUSKIT_RETURN_IF_ERROR(system->StartThreads(cpus));
+  VMBUSKIT_RETURN_IF_ERROR(system->StartThreads(cpus, options.poll));
   VMBUSKIT_RETURN_IF_ERROR(system->MakeHost(options));
   VMBUSKIT_RETURN_IF_ERROR(system->MakeGuest(options));
   return system;
 }
 
-absl::Status System::StartThreads(uint32_t cpus) {
-  absl::StatusOr<std::unique_ptr<LinuxExecutor>> vp0 = LinuxExecutor::Create({.cpu = 0});
+absl::Status System::StartThreads(uint32_t cpus, bool poll) {
+  const LinuxExecutor::Mode mode = poll ? LinuxExecutor::Mode::kPoll : LinuxExecutor::Mode::kSleep;
+  absl::StatusOr<std::unique_ptr<LinuxExecutor>> vp0 =
+      LinuxExecutor::Create({.cpu = 0, .mode = mode});
   if (!vp0.ok()) return vp0.status();
   vp0_ = *std::move(vp0);
   for (uint32_t cpu = 1; cpu <= cpus; ++cpu) {
     absl::StatusOr<std::unique_ptr<ExecutorThread>> thread =
-        ExecutorThread::Start({.executor = {.cpu = cpu}, .pin_to_cpu = {}});
+        ExecutorThread::Start({.executor = {.cpu = cpu, .mode = mode}, .pin_to_cpu = {}});
     if (!thread.ok()) return thread.status();
     vp_threads_.push_back(*std::move(thread));
   }
@@ -72,7 +74,7 @@ std::vector<Executor*> System::VpExecutors() {
 
 absl::Status System::MakeHost(const Options& options) {
   absl::StatusOr<std::unique_ptr<MemfdMemory>> memory =
-      MemfdMemory::Create({.page_count = kMemoryPages});
+      MemfdMemory::Create({.page_count = options.memory_pages});
   if (!memory.ok()) return memory.status();
   memory_ = *std::move(memory);
 
@@ -85,12 +87,17 @@ absl::Status System::MakeHost(const Options& options) {
     for (const VspClass* vsp_class : options.vsp_classes) {
       status.Update(host_->AddDevice(*vsp_class, vsp_class->default_instance_id).status());
     }
+    for (const HostDevice& device : options.host_devices) {
+      status.Update(
+          host_->AddDevice(*device.vsp_class, device.instance_id, device.create).status());
+    }
   });
   return status;
 }
 
 absl::Status System::MakeGuest(const Options& options) {
-  pages_ = std::make_unique<FirstFitPageAllocator>(*memory_, kFirstPage, kMemoryPages - kFirstPage);
+  pages_ = std::make_unique<FirstFitPageAllocator>(*memory_, kFirstPage,
+                                                   options.memory_pages - kFirstPage);
   transport_ = std::make_unique<SynicTransport>(host_->partition(), VpExecutors(), *pages_,
                                                 SynicTransport::Options{});
   Bus::Options bus_options;

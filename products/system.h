@@ -15,6 +15,7 @@
 #define VMBUSKIT_PRODUCTS_SYSTEM_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -43,10 +44,20 @@ class System {
       64 * 1024;  // 256 MiB, of which only what is used takes memory
   static constexpr uint32_t kCpusMax = 64;
 
+  // A device with something of its own behind it. `create` is called once, on the host executor.
+  struct HostDevice {
+    const VspClass* vsp_class = nullptr;
+    Guid instance_id;
+    std::function<std::unique_ptr<Vsp>(VspContext& context)> create;
+  };
+
   struct Options {
     uint32_t cpus = 0;  // virtual processors; 0: one, or two where there are CPUs for it
     std::vector<const DeviceClass*> classes;   // the guest's drivers
     std::vector<const VspClass*> vsp_classes;  // one device of each is offered
+    std::vector<HostDevice> host_devices;      // and these
+    uint64_t memory_pages = kMemoryPages;
+    bool poll = false;         // executors never sleep: fastest, and each takes a CPU
     uint32_t max_version = 0;  // newest version that the host accepts; 0: the newest there is
     DeviceObserver* observer =
         nullptr;  // told when a device runs and before it stops; outlives the system
@@ -58,6 +69,9 @@ class System {
   System& operator=(const System&) = delete;
 
   LinuxExecutor& executor() { return *vp0_; }
+  LinuxExecutor& host_executor() { return host_thread_->executor(); }
+  // On the host executor only.
+  EmbeddedHost& host() { return *host_; }
   Bus& bus() { return *bus_; }
 
   // Connects; from then on devices come up, each for itself.
@@ -73,7 +87,7 @@ class System {
 
  private:
   System() = default;
-  absl::Status StartThreads(uint32_t cpus);
+  absl::Status StartThreads(uint32_t cpus, bool poll);
   absl::Status MakeHost(const Options& options);
   absl::Status MakeGuest(const Options& options);
   std::vector<Executor*> VpExecutors();
