@@ -53,9 +53,9 @@ class System {
 
   struct Options {
     uint32_t cpus = 0;  // virtual processors; 0: one, or two where there are CPUs for it
-    std::vector<const DeviceClass*> classes;   // the guest's drivers
-    std::vector<const VspClass*> vsp_classes;  // one device of each is offered
-    std::vector<HostDevice> host_devices;      // and these
+    std::vector<const DeviceClass*> classes;    // the guest's drivers
+    std::vector<const VspClass*> vsp_classes;   // one device of each is offered
+    std::vector<HostDevice> host_devices = {};  // and these
     uint64_t memory_pages = kMemoryPages;
     bool poll = false;         // executors never sleep: fastest, and each takes a CPU
     uint32_t max_version = 0;  // newest version that the host accepts; 0: the newest there is

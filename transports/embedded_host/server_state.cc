@@ -108,6 +108,15 @@ void VmbusServer::CheckRestored(StateReader& reader) const {
       (version != 0 && !IsKnownVersion(version))) {
     reader.Fail("version", version, "of a connection, and known");
   }
+  // It becomes the connection's when the set-up ends.
+  if (state_ == State::kConnecting && !IsKnownVersion(connection_.version)) {
+    reader.Fail("version", connection_.version, "of a contact, and known");
+  }
+  for (const uint32_t features : {negotiated_.features, connection_.features}) {
+    if ((features & ~(options_.features & kServerFeatures)) != 0) {
+      reader.Fail("features", features, "no more than this host has");
+    }
+  }
   if ((state_ == State::kConnecting && !setup_outstanding_) ||
       (state_ == State::kDisconnected && setup_outstanding_)) {
     reader.Fail("server state", static_cast<uint64_t>(state_), "nothing to wait for, or no more");

@@ -215,6 +215,19 @@ TEST(ServerState, AChannelIsKnownToTheGuestByItsRelid) {
               Contains(HasSubstr("version is")));
 }
 
+// Found by server_fuzz: the unknown version became the connection's, and what was saved then was not taken back.
+TEST(ServerState, AContactThatIsBeingSetUpHasAKnownVersionAndKnownFeatures) {
+  Story story;
+  story.old.actions.automatic = true;
+  story.old.Post(UnloadMessage{});
+  story.old.actions.automatic = false;
+  story.old.PostContact({.version = kVersion5_2});
+  ASSERT_EQ(story.old.server.state(), VmbusServer::State::kConnecting);
+  EXPECT_THAT(Verdicts(story, kVersion5_2 & 0xFF, 0x77),
+              Contains(HasSubstr("version is 327799: of a contact, and known")));
+  EXPECT_THAT(Verdicts(story, 0, 0x80), Contains(HasSubstr("features is 2147483648: no more")));
+}
+
 TEST(ServerState, AHeldMessageIsOneOfAHost) {
   Story story;
   story.old.PostContact({.version = kVersion6_0, .features = kFeaturePauseResume});
