@@ -2,10 +2,10 @@
 //
 //   absl::StatusOr<Machine> machine = ParseMachine(text, "machine.json");
 //   absl::StatusOr<DiskSpec> disk = ParseDisk("disk.img,read-only,lun=3");      // --disk=...
-//   absl::Status status = CompleteMachine(*machine);                            // LUNs and names for all, or what is wrong
+//   absl::Status status = CompleteMachine(*machine);                            // LUNs and names for all
 //
-// The schema is in docs/run.md. Thread safety: pure functions. Units: bytes. Errors: InvalidArgument names the file, the
-// place in it and the value; a member that nobody knows is an error too.
+// The schema is in docs/run.md. Thread safety: pure functions. Units: bytes. Errors: InvalidArgument names the file,
+// the place in it and the value; a member that nobody knows is an error too.
 #ifndef VMBUSKIT_TOOLS_VMBUS_MACHINE_H_
 #define VMBUSKIT_TOOLS_VMBUS_MACHINE_H_
 
