@@ -131,6 +131,7 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   VspHost* Route(ChannelId id);
 
   // embedded_host_state.cc
+  bool at_rest() const;
   absl::Status DropAll();
   absl::Status Load(StateReader& reader);
   absl::Status LoadDevices(StateReader& reader);

@@ -1,4 +1,5 @@
 // Save and restore of the host.
+#include <algorithm>
 #include <utility>
 
 #include "framework/base/saved_state.h"
@@ -44,8 +45,13 @@ absl::Status InsideACall() {
 
 }  // namespace
 
+bool EmbeddedHost::at_rest() const {
+  return server_.at_rest() &&
+         std::ranges::all_of(devices_, [](const auto& device) { return device.second->at_rest(); });
+}
+
 absl::StatusOr<std::vector<std::byte>> EmbeddedHost::Save() {
-  if (!server_.at_rest()) return InsideACall();
+  if (!at_rest()) return InsideACall();
   StateWriter body;
   body(partition_);
   body(server_);
@@ -85,7 +91,7 @@ absl::Status EmbeddedHost::Restore(std::span<const std::byte> bytes) {
   }
   if (header.checksum != Checksum(body)) outer.Fail("checksum", header.checksum, "not of the body");
   VMBUSKIT_RETURN_IF_ERROR(outer.Finish());
-  if (!server_.at_rest()) return InsideACall();
+  if (!at_rest()) return InsideACall();
 
   absl::Status status = DropAll();
   StateReader reader(body);

@@ -296,5 +296,48 @@ TEST_F(EmbeddedHostStateTest, NotFromInsideOfACall) {
   EXPECT_EQ(host_->Save().status(), CountingVsp::save_result);
 }
 
+TEST_F(EmbeddedHostStateTest, NoRestoreFromInsideOfAVspsCall) {
+  Add(kFirst);
+  const OfferChannelMessage offer = ConnectAndGetOffer();
+  ASSERT_EQ(Open(offer, rings_, 7, OpenData()), kStatusSuccess);
+  rings_.Start(offer.connection_id);
+  const std::vector<std::byte> saved = Save();
+  absl::Status inside;
+  CountingVsp::on_packet = [&] { inside = host_->Restore(saved); };
+  Say(rings_, "12345678", offer.relid);
+  EXPECT_EQ(inside.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(rings_.received.size(), 1u);
+}
+
+TEST_F(EmbeddedHostStateTest, NotWhileADeviceGoes) {
+  const DeviceId id = Add(kFirst);
+  const OfferChannelMessage offer = ConnectAndGetOffer();
+  ASSERT_EQ(Open(offer, rings_, 7, OpenData()), kStatusSuccess);
+  const std::vector<std::byte> saved = Save();
+  absl::Status save;
+  absl::Status restore;
+  CountingVsp::on_close = [&] {
+    save = host_->Save().status();
+    restore = host_->Restore(saved);
+  };
+  EXPECT_EQ(host_->RemoveDevice(id), absl::OkStatus());
+  EXPECT_EQ(save.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(restore.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// What it mapped cannot stay mapped: after a restore that fails nobody would tell it.
+TEST_F(EmbeddedHostStateTest, AVspOfTheEmbeddersLetsGoOfItsGpadls) {
+  const auto id = host_->AddDevice(kFirst, kFirst.default_instance_id, [](VspContext& context) {
+    return std::make_unique<CountingVsp>(context);
+  });
+  const OfferChannelMessage offer = ConnectAndGetOffer();
+  ASSERT_EQ(Open(offer, rings_, 7, OpenData()), kStatusSuccess);
+  CreateGpadl(offer.relid, 8, {60, 61});
+  Run();
+  Cycle();
+  auto& vsp = static_cast<CountingVsp&>(*host_->FindVsp(*id));
+  EXPECT_EQ(vsp.torn_down, (std::vector<uint32_t>{7, 8}));
+}
+
 }  // namespace
 }  // namespace vmbuskit

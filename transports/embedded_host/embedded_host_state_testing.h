@@ -29,7 +29,11 @@ class CountingVsp : public Vsp {
     channel.Start(*this);
     return absl::OkStatus();
   }
-  void OnClose(Channel&) override { ++closes; }
+  void OnClose(Channel&) override {
+    ++closes;
+    if (on_close != nullptr) on_close();
+  }
+  void OnGpadlTornDown(uint32_t handle) override { torn_down.push_back(handle); }
   absl::Status Save(StateWriter& state) override {
     state(count_);
     return save_result;
@@ -54,7 +58,9 @@ class CountingVsp : public Vsp {
   static inline uint32_t wanted_subchannels = 0;
   static inline absl::Status save_result;
   static inline std::function<void()> on_packet;
+  static inline std::function<void()> on_close;
   int closes = 0;
+  std::vector<uint32_t> torn_down;
 
  private:
   VspContext& context_;
@@ -80,6 +86,7 @@ class EmbeddedHostStateTest : public RawGuestTest {
     CountingVsp::wanted_subchannels = 0;
     CountingVsp::save_result = absl::OkStatus();
     CountingVsp::on_packet = nullptr;
+    CountingVsp::on_close = nullptr;
   }
 
   DeviceId Add(const VspClass& vsp_class) {

@@ -1,6 +1,7 @@
 // For tests and fuzzers: a VSP that does what a packet's first byte says (1: offers sub-channels,
-// 2: maps a GPADL), sends everything back, and requires of its host that every call comes in its
-// order: no packet but on an open channel, every open closed, every GPADL torn down before the end.
+// 2: maps a GPADL, 3: lets its owner do something meanwhile), sends everything back, and requires
+// of its host that every call comes in its order: no packet but on an open channel, every open
+// closed, every GPADL torn down before the end.
 //
 //   absl::StatusOr<DeviceId> id = host.AddDevice(kStrictVspClass, instance);
 //
@@ -8,6 +9,7 @@
 #ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_STRICT_VSP_H_
 #define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_STRICT_VSP_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -20,7 +22,10 @@ namespace vmbuskit {
 
 class StrictVsp : public Vsp {
  public:
-  explicit StrictVsp(VspContext& context) : context_(context) {}
+  using Meanwhile = std::function<void()>;
+
+  explicit StrictVsp(VspContext& context, Meanwhile meanwhile = nullptr)
+      : context_(context), meanwhile_(std::move(meanwhile)) {}
   ~StrictVsp() override { Require(restored_host || (open_.empty() && mapped_.empty())); }
 
   // A host that restores a state drops its VSPs as they are.
@@ -29,14 +34,19 @@ class StrictVsp : public Vsp {
   absl::Status OnOpen(Channel& channel, const OpenData& data) override {
     if (data.user_data[0] == std::byte{0xFF}) return absl::UnavailableError("asked to refuse");
     Require(open_.insert(&channel).second);
+    if (data.user_data[0] == std::byte{0xFE}) DoMeanwhile();
     channel.Start(*this);
     return absl::OkStatus();
   }
   void OnClose(Channel& channel) override {
     Require(channel.closed());
     Require(open_.erase(&channel) == 1);
+    DoMeanwhile();
   }
-  void OnGpadlTornDown(uint32_t handle) override { mapped_.erase(handle); }
+  void OnGpadlTornDown(uint32_t handle) override {
+    mapped_.erase(handle);
+    DoMeanwhile();
+  }
   void OnPacket(Channel& channel, const Packet& packet) override {
     Require(open_.contains(&channel));
     const auto word = packet.PayloadAs<uint64_t>().value_or(0);
@@ -46,6 +56,7 @@ class StrictVsp : public Vsp {
       absl::StatusOr<Mapping> mapping = context_.MapGpadl(handle);
       if (mapping.ok()) mapped_[handle] = std::move(*mapping);
     }
+    if ((word & 0xFF) == 3) DoMeanwhile();
     if (packet.completion_requested) {
       (void)channel.Complete(packet.transaction_id, packet.payload);
     } else {
@@ -54,7 +65,12 @@ class StrictVsp : public Vsp {
   }
 
  private:
+  void DoMeanwhile() {
+    if (meanwhile_ != nullptr) meanwhile_();
+  }
+
   VspContext& context_;
+  const Meanwhile meanwhile_;
   std::set<Channel*> open_;
   std::map<uint32_t, Mapping> mapped_;
 };

@@ -90,7 +90,7 @@ class Vsp : public ChannelHandler {
   }
   // Takes over what Save wrote, which is input like any other; DataLoss when it cannot be. Called on a new VSP, before
   // OnReopen; GPADLs can be mapped again. A VSP that the embedder made with a function of its own stays the same
-  // object: it gets OnClose for its channels first, and has to forget everything else here.
+  // object: it gets OnClose and OnGpadlTornDown first, and has to forget everything else here.
   virtual absl::Status Restore(StateReader& state) {
     (void)state;
     return absl::OkStatus();

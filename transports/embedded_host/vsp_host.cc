@@ -47,6 +47,7 @@ absl::Status VspHost::Offer(uint16_t subchannel_index) {
 
 void VspHost::Shutdown() {
   if (channels_.empty()) return;
+  const Inside inside(calls_);
   RevokeSubchannels();
   CloseOpen(channels_[primary_]);
   ForgetGpadls(primary_);

@@ -69,10 +69,12 @@ class VspHost final : public VspContext {
   bool Retarget(ChannelId id, uint32_t vp);
 
   // ---- Save and restore, between two turns.
-  // FailedPrecondition from inside of a call to the VSP; what the VSP says.
+  // Whether no call to the VSP runs.
+  bool at_rest() const;
+  // What the VSP says. At rest.
   absl::Status Save(StateWriter& state);
   // Forgets every channel without a word to server, guest or requests, and makes the VSP anew (unless it was made by
-  // a function of the caller's: that one gets OnClose). Error: no VSP was made.
+  // a function of the caller's: that one gets OnClose and OnGpadlTornDown). Error: no VSP was made. At rest.
   absl::Status Drop();
   // Takes over what was saved, after Drop: the server's channels of this device are its own again, with the rings
   // mapped anew. Error: the state is corrupt, or this machine cannot hold it; Drop then.
@@ -90,6 +92,18 @@ class VspHost final : public VspContext {
 
  private:
   struct Reopened;
+
+  // While channels come and go in here, calls to the VSP may run.
+  class Inside {
+   public:
+    explicit Inside(int& calls) : calls_(calls) { ++calls_; }
+    ~Inside() { --calls_; }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    int& calls_;
+  };
 
   // A channel that is offered.
   struct Offered {
@@ -118,6 +132,7 @@ class VspHost final : public VspContext {
   ChannelId primary_{};
   std::map<ChannelId, Offered> channels_;
   uint64_t opens_refused_ = 0;
+  int calls_ = 0;
 };
 
 }  // namespace vmbuskit

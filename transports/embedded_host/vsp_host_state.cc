@@ -1,4 +1,5 @@
 // Save and restore of one device.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,12 @@ struct VspHost::Reopened {
   OpenRequest request;
 };
 
+bool VspHost::at_rest() const {
+  return calls_ == 0 && std::ranges::all_of(channels_, [](const auto& entry) {
+           return entry.second.open == nullptr || entry.second.open->channel().at_rest();
+         });
+}
+
 absl::Status VspHost::Save(StateWriter& state) {
   state(opens_refused_);
   state(static_cast<uint32_t>(primary_));
@@ -21,12 +28,7 @@ absl::Status VspHost::Save(StateWriter& state) {
   for (auto& [id, offered] : channels_) {
     state(static_cast<uint32_t>(id));
     state(offered.open != nullptr);
-    if (offered.open == nullptr) continue;
-    if (!offered.open->channel().at_rest()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(ChannelName(offered.subchannel_index), ": saved from inside of its call"));
-    }
-    state(*offered.open);
+    if (offered.open != nullptr) state(*offered.open);
   }
   StateWriter of_vsp;
   VMBUSKIT_RETURN_IF_ERROR(vsp_->Save(of_vsp));
@@ -35,12 +37,15 @@ absl::Status VspHost::Save(StateWriter& state) {
 }
 
 absl::Status VspHost::Drop() {
+  const Inside inside(calls_);
   for (auto& [id, offered] : channels_) {
     services_.routes.erase(id);
-    if (offered.open == nullptr) continue;
-    offered.open->Disconnect();
-    offered.open->channel().Vanish();
-    if (!made_by_class_ && !offered.reopening) vsp_->OnClose(offered.open->channel());
+    if (offered.open != nullptr) {
+      offered.open->Disconnect();
+      offered.open->channel().Vanish();
+      if (!made_by_class_ && !offered.reopening) vsp_->OnClose(offered.open->channel());
+    }
+    if (!made_by_class_) ForgetGpadls(id);
   }
   if (made_by_class_) vsp_.reset();  // before the channels that it knows
   channels_.clear();
@@ -52,6 +57,7 @@ absl::Status VspHost::Drop() {
 }
 
 absl::Status VspHost::Restore(StateReader& state) {
+  const Inside inside(calls_);
   state(opens_refused_);
   uint32_t primary = 0;
   state(primary);
