@@ -59,6 +59,8 @@ class Fuzz {
     options.version = kVersionsNewestFirst[world.code % kVersionsNewestFirst.size()];
     options.features = world.a & 0xFF;
     options.seed = world.b;
+    options.late_messages = (world.who & 0x10) != 0;
+    options.own_devices = (world.c & 1) != 0;
     options.host.partition.monitor_period = milliseconds(1);
     options.host.partition.inbox_messages_max = 32;
     options.host.partition.synic_queue_messages_max = 64;
@@ -363,7 +365,10 @@ class Fuzz {
   }
 
   // ---- The host's owner.
-  void Devices(const Operation& operation) { world_.ToggleDevice(operation.a); }
+  void Devices(const Operation& operation) {
+    if ((operation.who & 0x40) != 0) return world_.Blunder();
+    world_.ToggleDevice(operation.a);
+  }
   void Crash(const Operation& operation) {
     if (guarded_) return;
     {
@@ -380,16 +385,24 @@ class Fuzz {
       case 1:
         return world_.Save();
       case 2:
-        return world_.RestoreBent(BendOf(operation));
+        break;
       default:
         world_.Save();
-        world_.RestoreBent(BendOf(operation));
     }
+    // Most of what is checked is the server's, which is small beside the partition's pages.
+    static constexpr HostWorld::Part kParts[] = {HostWorld::Part::kAll, HostWorld::Part::kServer,
+                                                 HostWorld::Part::kServer,
+                                                 HostWorld::Part::kHeader};
+    world_.Prepare({.part = kParts[operation.who % 4],
+                    .splice = (operation.a & 0x20) != 0,
+                    .bend = BendOf(operation)});
+    if ((operation.a & 0x40) == 0) world_.RestoreBent();  // else the next one's comes on top
   }
   void Look(const Operation&) {
     const SimTurn turn = world_.sim().Enter(world_.host_cpu());
     InspectNode node;
     world_.host().Inspect(node);
+    (void)world_.host().hypervisor().crash_report();
     const GpadlTable& gpadls = world_.host().server().gpadls();
     Require(gpadls.charged_bytes() <= gpadls.limits().bytes_max);
     Require(gpadls.count() <= gpadls.limits().count_max);

@@ -1,11 +1,14 @@
 #include "tests/fuzz/host_world.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "devices/echo/host/echo_host.h"
 #include "devices/util/heartbeat/host/heartbeat_host.h"
+#include "framework/base/saved_state.h"
 #include "transports/embedded_host/strict_vsp.h"
 
 namespace vmbuskit {
@@ -35,7 +38,50 @@ Guid InstanceOf(uint32_t number) {
   return guid;
 }
 
+void ApplyBend(const HostWorld::StateBend& one, std::vector<std::byte>& bytes) {
+  Bend bend = one.bend;
+  if (one.splice && !bytes.empty()) {
+    const auto at = bytes.begin() + bend.offset % bytes.size();
+    if (bend.longer > 0) bytes.insert(at, static_cast<size_t>(bend.longer), std::byte{0});
+    if (bend.longer < 0) bytes.erase(at, at + std::min<ptrdiff_t>(-bend.longer, bytes.end() - at));
+    bend.longer = 0;
+  }
+  bend.Apply(bytes, bytes.size() + 256);
+}
+
+// VSPs that cannot be made.
+const VspClass kNoMaker = {
+    .name = "none", .class_id = kStrictVspClass.class_id, .default_instance_id = {}};
+const VspClass kVainMaker = {.name = "vain",
+                             .class_id = kStrictVspClass.class_id,
+                             .default_instance_id = {},
+                             .create = [](VspContext&) -> std::unique_ptr<Vsp> { return nullptr; }};
+
 }  // namespace
+
+// The host's next turn delivers what the server sent in this one.
+class HostWorld::LateOutbox final : public HostOutbox {
+ public:
+  LateOutbox(HostWorld& world, Executor& executor)
+      : world_(world), due_(executor, Callback::To<&LateOutbox::OnDue>(this)) {}
+  ~LateOutbox() override { due_.Cancel(); }
+
+  void Take(MessageTarget target, std::span<const std::byte> message) override {
+    late_.emplace_back(target, std::vector<std::byte>(message.begin(), message.end()));
+    due_.Signal();
+  }
+
+ private:
+  void OnDue() {
+    for (const auto& [target, message] : std::exchange(late_, {})) {
+      world_.host_->Deliver(target, message);
+    }
+  }
+
+  HostWorld& world_;
+  Event due_;
+  std::vector<std::pair<MessageTarget, std::vector<std::byte>>> late_;
+};
 
 HostWorld::HostWorld(MemfdMemory& memory, const Options& options)
     : options_(options),
@@ -48,11 +94,12 @@ HostWorld::HostWorld(MemfdMemory& memory, const Options& options)
       interrupt1_(cpu1_, Callback::To<&HostWorld::OnInterrupt1>(this)) {
   StrictVsp::restored_host = false;
   std::memset(memory.Translate(0, 1)->data(), 0, kPages * kPageSize);
+  outbox_ = std::make_unique<LateOutbox>(*this, host_cpu_);
+  EmbeddedHost::Options host = options_.host;
+  if (options_.late_messages) host.outbox = outbox_.get();
   host_ = std::make_unique<EmbeddedHost>(memory_, host_cpu_, std::vector<Executor*>{&cpu0_, &cpu1_},
-                                         options_.host);
-  for (uint32_t number = 0; number < kDevices; ++number) {
-    devices_[number] = *host_->AddDevice(ClassOf(number), InstanceOf(number));
-  }
+                                         host);
+  for (uint32_t number = 0; number < kDevices; ++number) devices_[number] = *AddDevice(number);
   Connect();
   if (options_.guarded) StartHonest();
 }
@@ -157,10 +204,40 @@ void HostWorld::ToggleDevice(uint32_t number) {
   if (device) {
     Require(host_->RemoveDevice(*std::exchange(device, std::nullopt)).ok());
   } else {
-    auto id = host_->AddDevice(ClassOf(number % kDevices), InstanceOf(number % kDevices));
+    auto id = AddDevice(number % kDevices);
     Require(id.ok());
     device = *id;
   }
+}
+
+absl::StatusOr<DeviceId> HostWorld::AddDevice(uint32_t number) {
+  if (!options_.own_devices || number != kDevices - 1) {
+    return host_->AddDevice(ClassOf(number), InstanceOf(number));
+  }
+  return host_->AddDevice(ClassOf(number), InstanceOf(number), [this](VspContext& context) {
+    return std::make_unique<StrictVsp>(context, [this] { SaveFromInside(); });
+  });
+}
+
+// A device's call to its owner is no moment to save or restore.
+void HostWorld::SaveFromInside() {
+  Require(absl::IsFailedPrecondition(host_->Save().status()));
+  if (!saved_.empty()) Require(absl::IsFailedPrecondition(host_->Restore(saved_)));
+}
+
+void HostWorld::Blunder() {
+  const SimTurn turn = sim_.Enter(host_cpu_);
+  const Guid instance = InstanceOf(kDevices);
+  Require(!host_->AddDevice(kNoMaker, instance).ok());
+  Require(!host_->AddDevice(kVainMaker, instance).ok());
+  Require(!host_->RemoveDevice(DeviceId{0}).ok());
+  for (const std::optional<DeviceId>& id : devices_) {
+    if (id)
+      Require(!host_->AddDevice(ClassOf(&id - devices_.data()), InstanceOf(&id - devices_.data()))
+                   .ok());
+  }
+  Require(!host_->hypervisor().AddMessagePort(kMessageConnection, nullptr).ok());
+  Require(!host_->hypervisor().AddEventPort(0x1000000, &interrupt0_).ok());
 }
 
 // ---- Save and restore.
@@ -176,23 +253,53 @@ void HostWorld::SaveAndRestore() {
   ConnectHandlers();
 }
 
-void HostWorld::RestoreBent(const Bend& bend) {
+void HostWorld::Save() {
+  const SimTurn turn = sim_.Enter(host_cpu_);
+  StateWriter partition;
+  host_->hypervisor().Exchange(partition);
+  saved_ = *host_->Save();
+  server_at_ = partition.size();
+}
+
+void HostWorld::Prepare(const StateBend& bend) {
+  if (bends_.size() < kBendsMax) bends_.push_back(bend);
+}
+
+void HostWorld::RestoreBent() {
   constexpr size_t kChecksumAt = 24;
   constexpr size_t kLengthAt = 32;
   constexpr size_t kBodyAt = 36;
+  const std::vector<StateBend> bends = std::exchange(bends_, {});
   if (options_.guarded || saved_.size() < kBodyAt) return;
   StrictVsp::restored_host = true;
-  std::vector<std::byte> body(saved_.begin() + kBodyAt, saved_.end());
-  bend.Apply(body, body.size() + 256);
-  std::vector<std::byte> bytes(saved_.begin(), saved_.begin() + kBodyAt);
+  const auto body_at = saved_.begin() + kBodyAt;
+  std::vector<std::byte> header(saved_.begin(), body_at);
+  std::vector<std::byte> parts[] = {{body_at, body_at + server_at_},
+                                    {body_at + server_at_, saved_.end()}};
+  const auto whole = [&parts] {
+    std::vector<std::byte> body = parts[0];
+    body.insert(body.end(), parts[1].begin(), parts[1].end());
+    return body;
+  };
+  for (const StateBend& one : bends) {
+    if (one.part == Part::kAll) {
+      parts[1] = whole();
+      parts[0].clear();
+    }
+    if (one.part != Part::kHeader) ApplyBend(one, parts[1]);
+  }
+  const std::vector<std::byte> body = whole();
   uint64_t sum = 0xCBF29CE484222325;
   for (const std::byte byte : body) sum = (sum ^ std::to_integer<uint8_t>(byte)) * 0x100000001B3;
   const auto length = static_cast<uint32_t>(body.size());
-  std::memcpy(bytes.data() + kChecksumAt, &sum, sizeof sum);
-  std::memcpy(bytes.data() + kLengthAt, &length, sizeof length);
-  bytes.insert(bytes.end(), body.begin(), body.end());
+  std::memcpy(header.data() + kChecksumAt, &sum, sizeof sum);
+  std::memcpy(header.data() + kLengthAt, &length, sizeof length);
+  for (const StateBend& one : bends) {
+    if (one.part == Part::kHeader) ApplyBend(one, header);
+  }
+  header.insert(header.end(), body.begin(), body.end());
   const SimTurn turn = sim_.Enter(host_cpu_);
-  (void)host_->Restore(bytes);
+  (void)host_->Restore(header);
   ConnectHandlers();
 }
 

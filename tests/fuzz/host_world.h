@@ -44,6 +44,8 @@ class HostWorld : public RawGuest {
     uint32_t version = kVersion5_3;
     uint32_t features = 0;
     uint64_t seed = 0;
+    bool late_messages = false;  // they come a turn of the host later
+    bool own_devices = false;    // the one that shares memory is made by a function of ours
     EmbeddedHost::Options host{};
   };
   enum class Ending { kUnload, kCrash, kCrashAndAgain };
@@ -69,12 +71,24 @@ class HostWorld : public RawGuest {
 
   // One of the devices besides the honest one: there, or gone when it was there.
   void ToggleDevice(uint32_t number);
+  // What an owner does wrong is refused, and changes nothing.
+  void Blunder();
 
   // Saves the host and restores it from the same bytes at once: the guest must not notice.
   void SaveAndRestore();
-  void Save() { saved_ = *host_->Save(); }
-  // From the last saved bytes, changed, with a checksum that fits: whatever comes of it.
-  void RestoreBent(const Bend& bend);
+  void Save();
+  // One change of the last saved bytes, for RestoreBent: `where` one of the parts, at whose first
+  // byte the bend's offset counts; with `splice` bytes go or come in the middle, not at the end.
+  enum class Part { kAll, kServer, kHeader };
+  struct StateBend {
+    Part part = Part::kAll;
+    bool splice = false;
+    Bend bend{};
+  };
+  void Prepare(const StateBend& bend);
+  // From the last saved bytes with what was prepared, and a checksum that fits (unless it is the
+  // header that is bent): whatever comes of it.
+  void RestoreBent();
   // A new connection, as after a boot.
   void Boot();
 
@@ -87,7 +101,12 @@ class HostWorld : public RawGuest {
 
  private:
   static constexpr uint32_t kDevices = 4;
+  static constexpr size_t kBendsMax = 4;
 
+  class LateOutbox;
+
+  absl::StatusOr<DeviceId> AddDevice(uint32_t number);
+  void SaveFromInside();
   void Connect();
   void ConnectHandlers() { ConnectInterrupts({&interrupt0_, &interrupt1_}); }
   void StartHonest();
@@ -112,6 +131,9 @@ class HostWorld : public RawGuest {
   bool held_ = false;
   bool reserved_ = false;  // a channel may have been opened that outlives the connection
   std::vector<std::byte> saved_;
+  size_t server_at_ = 0;  // where in the body of saved_ the partition ends
+  std::vector<StateBend> bends_;
+  std::unique_ptr<LateOutbox> outbox_;
   std::unique_ptr<EmbeddedHost> host_;
   std::unique_ptr<HonestDriver> honest_;
   std::array<std::optional<DeviceId>, kDevices> devices_;
