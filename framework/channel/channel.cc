@@ -28,6 +28,7 @@ Channel::Channel(Executor& executor, Options options)
       requests_(executor, options_.max_requests),
       answer_ring_bytes_(options_.answer_bytes == 0 ? 0 : AnswerRingBytes(options_)),
       wake_(executor, Callback::To<&Channel::OnWake>(this)),
+      poller_(executor, Callback::To<&Channel::OnPoll>(this)),
       self_wake_(executor, Callback::To<&Channel::OnSelfWake>(this)) {}
 
 Channel::~Channel() {
@@ -150,6 +151,7 @@ void Channel::Finish() {
   if (std::exchange(finished_, true)) return;
   wake_.Cancel();
   self_wake_.Cancel();
+  poller_.Stop();
   writer_.CancelSpaceRequest();
   Publish();
   requests_.CloseAll();

@@ -86,6 +86,12 @@ class Channel {
   void ResumeReading();
   bool reading_paused() const { return paused_; }
 
+  // Polled, the channel asks the peer for no signals and looks at the ring at every turn of its executor instead, also
+  // for room that a Send waits for: for executors that busy-poll, since it keeps a sleeping one awake. May be changed
+  // at any time, inside every call to a handler too. Not part of a saved state.
+  void SetPolled(bool polled);
+  bool polled() const { return polled_; }
+
   // While one lives, Sends are copied but not published; its end publishes all with one index
   // store, one fence and one signal decision. Batches nest. A full ring publishes early, for the
   // peer to make room.
@@ -161,6 +167,7 @@ class Channel {
   void SignalPeer();
 
   void OnWake() { Service(); }
+  void OnPoll();
   void OnSelfWake();
   void Service();
   bool Drain();
@@ -187,7 +194,8 @@ class Channel {
   uint32_t wanted_bytes_ = 0;  // smallest packet refused for lack of ring space; 0: none waits
   bool wants_slot_ = false;    // a request was refused for lack of a slot
   bool stalled_ = false;       // a packet waits for room for its answer
-  bool paused_ = false;    // by PauseReading
+  bool paused_ = false;        // by PauseReading
+  bool polled_ = false;        // the poller runs; the peer is never asked for a signal
   bool draining_ = false;
   bool masked_ = true;     // between drains: no signal comes for what is readable
   bool finished_ = false;  // Finish ran
@@ -196,6 +204,7 @@ class Channel {
   absl::Status reason_;
   ChannelCounters counters_;
   Event wake_;
+  Poller poller_;
   Event self_wake_;  // apart from the peer's, because it leaves the reading to the peer's signal
 };
 

@@ -25,10 +25,31 @@ void Channel::OnSignal() {
 void Channel::Service() {
   if (closed() || handler_ == nullptr) return OnSelfWake();
   self_wake_.Cancel();  // this does all that it would
-  const bool useful = WantsSpace() || paused_;
+  const bool useful = WantsSpace() || paused_ || polled_;
   const bool read = Drain();
   ++counters_.wakeups;
   if (!useful && !read) ++counters_.empty_wakeups;
+}
+
+void Channel::SetPolled(bool polled) {
+  if (finished_ || std::exchange(polled_, polled) == polled) return;
+  if (polled) {
+    // A signal that is on its way finds nothing to do, which is no fault of the peer's.
+    reader_.Mask();
+    masked_ = true;
+    poller_.Start();
+  } else {
+    poller_.Stop();
+    // Still masked: whatever came is read, and then the peer asked for signals, with another look after that.
+    WakeSelf();
+  }
+}
+
+void Channel::OnPoll() {
+  if (closed()) return Finish();
+  if (handler_ == nullptr) return;
+  // One look at a word of the ring, which stays in the cache until the peer writes it.
+  if (WantsSpace() || (!paused_ && reader_.Readable())) (void)Drain();
 }
 
 void Channel::OnSelfWake() {
@@ -55,7 +76,8 @@ bool Channel::Drain() {
   uint32_t left = std::max(options_.drain_budget, 1u);
   uint32_t read = 0;
   do {
-    reader_.Mask();
+    // Polled, it is masked already; writing the word again would take its line from the peer.
+    if (!polled_) reader_.Mask();
     stalled_ = false;
     const uint32_t count = ReadPass(left);
     read += count;
@@ -67,6 +89,7 @@ bool Channel::Drain() {
     const bool sent = writer_.Publish();
     if (freed || sent) SignalPeer();
     if (stalled_ || paused_) break;  // masked: the room asked for, or ResumeReading, comes next
+    if (polled_) break;              // masked: the poller comes again at the next turn
     // A pass without packets counts too: a peer could keep us busy with ignored ones.
     left -= std::max(count, 1u);
     if (left == 0) {

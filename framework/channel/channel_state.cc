@@ -38,6 +38,7 @@ void Channel::Vanish() {
   handler_ = nullptr;
   wake_.Cancel();
   self_wake_.Cancel();
+  poller_.Stop();
   requests_.DropAll();
   EndWritableWaits();
 }
