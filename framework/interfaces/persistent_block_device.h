@@ -6,8 +6,9 @@
 //   status = disk->Attach(device_again);  // OnDiskAdded
 //
 // A request that ended with kGone, or a few times with kAborted, is submitted again, as it was: reads, writes and the
-// others may be carried out twice. That is right for one storage that comes back with everything it had answered for, which is what a
-// controller that is taken away and offered again shows; Attach refuses another one as far as `id` and sizes tell.
+// others may be carried out twice. That is right for one storage that comes back with everything it had answered for,
+// which is what a controller that is taken away and offered again shows; Attach refuses another one as far as `id` and
+// sizes tell.
 // Thread safety: Attach, Detach, info and bytes from any thread; queues as in block_device.h.
 // Ownership: shares the device; a queue keeps the disk's inside alive. Units: bytes, durations as named.
 // Errors: kGone for what waited longer than absence_max; kLost is handed on, because the memory is lost.
