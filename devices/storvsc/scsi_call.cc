@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "devices/storvsc/scsi_result.h"
+#include "framework/task/deadline.h"
 #include "framework/task/one_shot.h"
 #include "framework/task/sleep.h"
 
@@ -82,8 +83,9 @@ Task<absl::StatusOr<ScsiReply>> ScsiCaller::Execute(ScsiCall call) {
   ++calls_;
   lane_.Submit(command);
   // It ends: answered, or with the lane, which is ended when the host is silent for too long.
-  absl::Status done = co_await command.done.Wait(kInfiniteFuture);
-  if (!done.ok()) co_return done;
+  while (!command.done.is_set()) {
+    (void)co_await command.done.Wait(DeadlineIn(context_.executor()));
+  }
   switch (command.end) {
     case ScsiEnd::kCompleted:
       break;

@@ -63,6 +63,8 @@ class StorvscTest : public DriverTest {
     transport.SetHost(kInstance, storvsp);
     storvsp.luns[{}] = {};
   }
+  // Before the host and the listener go.
+  ~StorvscTest() override { EXPECT_EQ(Await(bus.Stop()), absl::OkStatus()); }
 
   static const DeviceClass& Class() {
     static constexpr Guid kIds[] = {storvsc::kScsiClassId};
@@ -99,7 +101,7 @@ class StorvscTest : public DriverTest {
         FakeTransport::MakeOffer(kRelid + 10 + index, storvsc::kScsiClassId, kInstance, index));
   }
 
-  StorvscProfile profile;
+  StorvscProfile profile{.topology = {.paths = 8, .targets = 2}};
   FakeStorvsp storvsp{transport.memory()};
   JournalListener listener;
   StorvscController* controller = nullptr;  // the newest

@@ -1,0 +1,182 @@
+// Which disks a controller has, and how that changes.
+#include "devices/storvsc/storvsc_disks.h"
+
+#include "devices/storvsc/storvsc_testing.h"
+
+namespace vmbuskit {
+namespace {
+
+using testing::HasSubstr;
+
+class StorvscDisksTest : public StorvscTest {};
+
+TEST_F(StorvscDisksTest, PublishesWhatTheLunsSayOfThemselves) {
+  storvsp.luns[{.lun = 7}] = {.blocks = 1 << 20, .id = "seven", .block_bytes = 4096};
+  storvsp.luns[{.path = 3, .target = 1, .lun = 63}] = {.write_protected = true};
+  Start();
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:7 +3:1:63 ");
+  const std::shared_ptr<BlockDevice> seven = Disk({.lun = 7});
+  EXPECT_EQ(seven->bytes(), uint64_t{4} << 30);
+  EXPECT_EQ(seven->info().block_bytes, 4096u);
+  EXPECT_EQ(seven->info().id, "t10.736576656e");
+  EXPECT_EQ(seven->info().vendor, "Msft");
+  EXPECT_TRUE(seven->info().volatile_cache);
+  EXPECT_TRUE(seven->info().force_unit_access);
+  EXPECT_FALSE(seven->info().read_only);
+  EXPECT_TRUE(Disk({.path = 3, .target = 1, .lun = 63})->info().read_only);
+  EXPECT_THAT(Inspect(), HasSubstr("\"lun 0:0:7\""));
+}
+
+TEST_F(StorvscDisksTest, ReportLunsAnswersAlsoWhenLunZeroIsAbsent) {
+  storvsp.luns.clear();
+  storvsp.luns[{.lun = 5}] = {};
+  Start();
+  EXPECT_EQ(listener.journal, "+0:0:5 ");
+  EXPECT_EQ(storvsp.Count(scsi::kReportLuns), 16u) << "8 paths, 2 targets";
+}
+
+TEST_F(StorvscDisksTest, WithoutReportLunsEveryLunIsProbedWhicheverWayAbsentOnesAnswer) {
+  storvsp.reports_luns = false;
+  storvsp.luns[{.lun = 63}] = {};
+  for (const bool fails : {false, true}) {
+    storvsp.absent_inquiry_fails = fails;
+    listener.journal.clear();
+    if (controller == nullptr) {
+      Start();
+    } else {
+      const SimTurn turn = sim.Enter(static_cast<const SimExecutor&>(device_executor()));
+      ASSERT_EQ(bus.RestartDevice(kInstance), absl::OkStatus());
+    }
+    Run();
+    EXPECT_EQ(listener.journal, fails ? "-0:0:0 -0:0:63 +0:0:0 +0:0:63 " : "+0:0:0 +0:0:63 ");
+  }
+}
+
+TEST_F(StorvscDisksTest, DisksComeAndGoWithTheHostsHints) {
+  Start();
+  storvsp.luns[{.lun = 1}] = {};
+  storvsp.luns[{.lun = 2}] = {};
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 +0:0:2 ");
+  storvsp.luns.erase({.lun = 1});
+  HostHints(storvsc::kRemoveDevice);
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 +0:0:2 -0:0:1 ");
+}
+
+TEST_F(StorvscDisksTest, AnotherDiskAtTheSameLunIsAnotherDisk) {
+  Start();
+  const std::shared_ptr<BlockDevice> first = Disk();
+  storvsp.luns[{}].id = "another";
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:0 -0:0:0 +0:0:0 ");
+  EXPECT_NE(Disk(), first);
+}
+
+TEST_F(StorvscDisksTest, TheSameDiskAgainStaysWhatItIs) {
+  Start();
+  const std::shared_ptr<BlockDevice> first = Disk();
+  HostHints();
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:0 ");
+  EXPECT_EQ(Disk(), first);
+}
+
+TEST_F(StorvscDisksTest, AResizedDiskIsToldOf) {
+  Start();
+  storvsp.luns[{}].blocks = 4096;
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:0 =0:0:0 ");
+  EXPECT_EQ(Disk()->bytes(), 4096u * 512);
+}
+
+TEST_F(StorvscDisksTest, ACapacityThatNoDiskHasIsShownAndNotUsed) {
+  storvsp.luns[{}].block_bytes = 0;
+  storvsp.luns[{.lun = 1}].block_bytes = 520;
+  storvsp.luns[{.lun = 2}].blocks = 0;  // its last block would be 2^64 - 1
+  storvsp.luns[{.lun = 3}] = {};
+  Start();
+  EXPECT_EQ(Info().state, DeviceState::kRunning);
+  EXPECT_EQ(listener.journal, "+0:0:3 ");
+  EXPECT_THAT(Inspect(), HasSubstr("block size is 520"));
+  storvsp.luns[{.lun = 1}].block_bytes = 512;
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:3 +0:0:1 ") << "put right meanwhile";
+}
+
+TEST_F(StorvscDisksTest, OtherDevicesAreShownAndLeftAlone) {
+  storvsp.luns[{.lun = 1}].type = 8;
+  Start();
+  EXPECT_EQ(listener.journal, "+0:0:0 ");
+  EXPECT_THAT(Inspect(), HasSubstr("no driver for SCSI device type 8"));
+}
+
+TEST_F(StorvscDisksTest, ADvdIsThereWhileItHasAMedium) {
+  storvsp.luns[{.lun = 1}] = {.blocks = 1000, .type = 5, .block_bytes = 2048, .medium = false};
+  Start();
+  EXPECT_EQ(listener.journal, "+0:0:0 ");
+  storvsp.luns[{.lun = 1}].medium = true;
+  Run(std::chrono::seconds(3));
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 ");
+  const std::shared_ptr<BlockDevice> dvd = Disk({.lun = 1});
+  EXPECT_TRUE(dvd->info().read_only);
+  EXPECT_EQ(dvd->info().block_bytes, 2048u);
+  EXPECT_EQ(dvd->bytes(), 1000u * 2048);
+  storvsp.luns[{.lun = 1}].medium = false;
+  HostHints(storvsc::kEventNotification);
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 -0:0:1 ") << "sooner than the next poll";
+}
+
+TEST_F(StorvscDisksTest, MediaArePolledOnlyWhereThereAreDrives) {
+  Start();
+  Run(std::chrono::minutes(1));
+  EXPECT_EQ(storvsp.Count(scsi::kGetEventStatus), 0u);
+}
+
+TEST_F(StorvscDisksTest, AStormOfHintsCostsAScanNowAndThen) {
+  Start();
+  const uint32_t before = storvsp.Count(scsi::kReportLuns) / 16;
+  {
+    const SimTurn turn = EnterHost();
+    for (int i = 0; i < 300; ++i) {
+      storvsp.wire.Send(*transport.host(kRelid), storvsc::kEnumerateBus);
+    }
+  }
+  Run();
+  const uint32_t scans = storvsp.Count(scsi::kReportLuns) / 16 - before;
+  EXPECT_GE(scans, 1u);
+  EXPECT_LE(scans, 3u);
+}
+
+TEST_F(StorvscDisksTest, WhatNobodyKnowsIsIgnoredAndCounted) {
+  Start();
+  HostHints(99);
+  HostHints(storvsc::kFcHbaData);
+  EXPECT_EQ(Info().state, DeviceState::kRunning);
+  EXPECT_THAT(Inspect(), HasSubstr("\"unsolicited_ignored\": 2"));
+}
+
+TEST_F(StorvscDisksTest, UnitAttentionsAndBusyDisksAreAskedAgain) {
+  int refusals = 0;
+  storvsp.intercept = [&](const HostCommand& command) {
+    if (command.opcode() != scsi::kInquiry || ++refusals > 4) return false;
+    if (refusals % 2 == 0) return storvsp.wire.Answer(command, {.srb_status = storvsc::kSrbBusy});
+    return storvsp.wire.Refuse(command, {scsi::kUnitAttention, 0x29, 0});
+  };
+  Start();
+  EXPECT_EQ(listener.journal, "+0:0:0 ");
+}
+
+TEST_F(StorvscDisksTest, ALateListenerIsToldOfWhatIsThere) {
+  Start();
+  JournalListener late;
+  controller->SetListener(&late);
+  EXPECT_EQ(late.journal, "+0:0:0 ");
+  controller->SetListener(nullptr);
+  storvsp.luns.clear();
+  HostHints();
+  EXPECT_EQ(late.journal, "+0:0:0 ");
+  EXPECT_EQ(listener.journal, "+0:0:0 ");
+}
+
+}  // namespace
+}  // namespace vmbuskit
