@@ -68,7 +68,9 @@ const Exception kExceptions[] = {
 };
 
 const Covered kCovered[] = {
+    {"devices/storvsc/export/nbd_server_connection.cc", "devices/storvsc/export/nbd_server_test.cc"},
     {"devices/storvsc/export/nbd_slot.cc", "devices/storvsc/export/nbd_transmission_test.cc"},
+    {"devices/storvsc/export/nbd_worker.cc", "devices/storvsc/export/nbd_server_test.cc"},
     {"devices/util/ic/host/ic_vsp.cc", "devices/util/heartbeat/host/heartbeat_host_test.cc"},
     {"devices/util/ic/ic_device.cc", "devices/util/heartbeat/heartbeat_test.cc"},
     {"devices/util/ic/negotiation.cc", "devices/util/ic/message_test.cc"},
@@ -92,6 +94,8 @@ const Covered kCovered[] = {
     {"platform/linux/file_vectors.cc", "platform/linux/linux_block_file_test.cc"},
     {"platform/linux/thread_file_queue.cc", "platform/linux/linux_block_file_test.cc"},
     {"platform/linux/uring_file_queue.cc", "platform/linux/linux_block_file_test.cc"},
+    {"platform/linux/socket_stream.cc", "platform/linux/linux_streams_test.cc"},
+    {"platform/linux/tls_stream.cc", "platform/linux/tls_guard_test.cc"},
     {"platform/tsc.h", "platform/linux/tsc_frequency_test.cc"},
     {"products/interrupt.cc", "products/session_test.cc"},
     {"products/live_view.cc", "products/text_table_test.cc"},
