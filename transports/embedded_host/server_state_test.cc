@@ -142,6 +142,31 @@ TEST(ServerState, AnUnloadIsAnsweredWhenAllIsLetGo) {
   EXPECT_THAT(story.now.Take(), ElementsAre("tear down", "UNLOAD_RESPONSE"));
 }
 
+// Opens that cannot go on were once ended while the channels were still being looked through: what the end sets going
+// took the very channel away.
+TEST(ServerState, AnOpenThatCannotGoOnEndsAfterTheOthersWereAsked) {
+  Story story;
+  story.OpenIt();
+  const ChannelId sub = story.old.Offer(1, 1);
+  const ChannelId other = story.old.Offer(2);
+  story.old.actions.automatic = true;
+  story.old.Gpadl(2, 20);
+  story.old.Gpadl(3, 30);
+  story.old.Open(3, 30);
+  story.old.actions.automatic = false;
+  story.old.Open(2, 20);
+  story.old.Post(
+      UnloadMessage{});  // the sub-channel's ring goes, and with it what it was opened on
+  ASSERT_EQ(story.old.StateOf(sub), ChannelState::kOpeningClientRelease);
+  ASSERT_EQ(story.old.StateOf(other), ChannelState::kClosingClientRelease);
+  story.now.actions.automatic = true;
+  story.now.actions.taken_back_by_close = {story.id, sub};
+  story.Move();
+  EXPECT_THAT(story.now.Take(), ElementsAre("close 1", "close 3", "drop 1/10", "drop 3/30",
+                                            "tear down", "UNLOAD_RESPONSE"));
+  EXPECT_FALSE(story.now.server.channels().all().contains(sub));
+}
+
 TEST(ServerState, AReservedChannelWithoutConnection) {
   Story story;
   story.old.actions.automatic = true;

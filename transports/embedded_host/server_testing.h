@@ -39,6 +39,8 @@ class FakeActions : public ServerActions {
   VmbusServer* server = nullptr;
   bool automatic = true;
   bool accept = true;  // what automatic answers say
+  // A primary and a sub-channel that its closing takes back.
+  std::pair<ChannelId, ChannelId> taken_back_by_close{};
   std::vector<std::string> lines;
   OpenRequest last_open;
   ConnectionSetup last_setup;
@@ -63,6 +65,7 @@ class FakeActions : public ServerActions {
   }
   void CloseChannel(ChannelId id) override {
     lines.push_back(absl::StrCat("close ", Number(id)));
+    if (id == taken_back_by_close.first) (void)server->Revoke(taken_back_by_close.second);
     if (automatic) server->OnCloseCompleted(id);
   }
   void CreateGpadl(ChannelId id, const GpadlInfo& gpadl) override {
