@@ -106,6 +106,7 @@ void Director::Disturb() {
   const FaultPlan& plan = faults_.plan();
   const std::pair<uint32_t, void (Director::*)(uint32_t)> kinds[] = {
       {plan.rescind_weight, &Director::Rescind},
+      {plan.rescind_in_the_act_weight, &Director::RescindInTheAct},
       {plan.reoffer_weight, &Director::Offer},
       {plan.restart_weight, &Director::Restart},
       {plan.retarget_weight, &Director::Retarget},

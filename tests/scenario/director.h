@@ -39,6 +39,7 @@ class Director {
   void Disturb();
   void Offer(uint32_t device);
   void Rescind(uint32_t device);
+  void RescindInTheAct(uint32_t device);
   void Restart(uint32_t device);
   void Retarget(uint32_t device);
   void Reconnect(uint32_t);

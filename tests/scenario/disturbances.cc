@@ -1,5 +1,6 @@
 // What a director does to devices, guest and host.
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +8,11 @@
 #include "transports/protocol/messages.h"
 
 namespace vmbuskit {
+namespace {
+
+constexpr Duration kTimeInTheAct = std::chrono::milliseconds(100);
+
+}  // namespace
 
 void Director::Offer(uint32_t device) {
   Device& known = devices_[device];
@@ -26,6 +32,32 @@ void Director::Rescind(uint32_t device) {
   faults_.Report(
       machine_->OnHost([&](EmbeddedHost& host) { return host.RemoveDevice(*known.id); }));
   known.id.reset();
+}
+
+// While the guest moves the device, or as the next word after one that it waits for.
+void Director::RescindInTheAct(uint32_t device) {
+  if (random_.OneIn(3)) {
+    Retarget(device);
+    if (machine_->RunTurns(random_.Below(12), kTimeInTheAct)) Rescind(device);
+    return;
+  }
+  constexpr MessageType kAnswers[] = {MessageType::kOfferChannel, MessageType::kGpadlCreated,
+                                      MessageType::kOpenChannelResult,
+                                      MessageType::kOpenChannelResult};
+  const MessageType answer = kAnswers[random_.Below(std::size(kAnswers))];
+  machine_->outbox().Watch(answer, static_cast<uint32_t>(1 + random_.Below(4)));
+  if (devices_[device].id) {
+    Restart(device);
+  } else {
+    Offer(device);
+  }
+  if (!machine_->RunUntilWatched(kTimeInTheAct)) return;
+  if (random_.OneIn(2) && !machine_->RunTurns(random_.Below(12), kTimeInTheAct)) return;
+  for (uint32_t other = 0; other < devices_.size(); ++other) {
+    uint32_t word = 0;
+    std::memcpy(&word, workload_->instance(other).bytes.data(), sizeof word);
+    if (word == *machine_->outbox().watched()) return Rescind(other);
+  }
 }
 
 void Director::Restart(uint32_t device) {

@@ -62,6 +62,8 @@ FaultPlan FaultPlan::Draw(Random& random) {
   if (random.OneIn(8)) plan.hostile_ring_weight = 1;
   if (random.OneIn(16)) plan.hostile_message_weight = 1;
   DrawFamily(random, {&plan.signal_served_at_once}, 512);
+  plan.rescinded_unanswered = random.OneIn(2);
+  DrawWeights(random, {&plan.rescind_in_the_act_weight});
   return plan;
 }
 
@@ -95,7 +97,9 @@ std::string FaultPlan::ToString() const {
   chance("backend_silent", backend_silent);
   number("messages_dropped_max", messages_dropped_max);
   number("disturbances", disturbances);
+  number("rescinded_unanswered", rescinded_unanswered);
   number("rescind_weight", rescind_weight);
+  number("rescind_in_the_act_weight", rescind_in_the_act_weight);
   number("reoffer_weight", reoffer_weight);
   number("restart_weight", restart_weight);
   number("retarget_weight", retarget_weight);

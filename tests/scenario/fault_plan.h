@@ -54,6 +54,7 @@ struct FaultPlan {
   Chance message_dropped;    // never sent
   uint32_t messages_dropped_max = 0;
   Duration message_late_max = std::chrono::milliseconds(50);
+  bool rescinded_unanswered = false;  // after a RESCIND, no answer about that channel
   Chance post_refused;  // the hypervisor has no buffer for the guest's message just now
 
   // ---- Back ends.
@@ -65,6 +66,7 @@ struct FaultPlan {
   // ---- What happens to devices, guest and host: how many of each are drawn per round.
   uint32_t disturbances = 0;  // of the kinds below, by weight
   uint32_t rescind_weight = 0;
+  uint32_t rescind_in_the_act_weight = 0;  // while it is moved, opened, shared with
   uint32_t reoffer_weight = 0;
   uint32_t restart_weight = 0;
   uint32_t retarget_weight = 0;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "transports/protocol/message_table.h"
 #include "transports/protocol/messages.h"
 
 namespace vmbuskit {
@@ -59,11 +58,62 @@ bool FaultyOutbox::Drops(std::span<const std::byte> message) {
   return true;
 }
 
+bool FaultyOutbox::IsLeftUnanswered(std::span<const std::byte> message) {
+  uint32_t relid = RelidOf(message);
+  switch (static_cast<MessageType>(WordAt(message, 0))) {
+    case MessageType::kOfferChannel:
+      rescinded_.erase(relid);
+      return false;
+    case MessageType::kRescindChannelOffer:
+      rescinded_.insert(relid);
+      return false;
+    case MessageType::kGpadlCreated:
+      gpadls_[WordAt(message, offsetof(GpadlCreatedMessage, gpadl))] = relid;
+      break;
+    case MessageType::kGpadlTorndown:
+      relid = gpadls_[WordAt(message, offsetof(GpadlTorndownMessage, gpadl))];
+      break;
+    case MessageType::kModifyChannelResponse:
+      break;
+    default:
+      return false;
+  }
+  if (!faults_.plan().rescinded_unanswered || !rescinded_.contains(relid)) return false;
+  NoteSent("leaves unanswered, after the RESCIND,", message);
+  return true;
+}
+
+void FaultyOutbox::Watch(MessageType type, uint32_t count) {
+  watched_type_ = type;
+  watched_left_ = count;
+  watched_.reset();
+}
+
+void FaultyOutbox::Observe(Lane lane, std::span<const std::byte> message) {
+  if (watched_left_ == 0 || lane == kEverything) return;
+  if (static_cast<MessageType>(WordAt(message, 0)) != watched_type_) return;
+  if (--watched_left_ == 0) watched_ = static_cast<uint32_t>(lane);
+}
+
+// Another processor may read the answer before the host's turn ends.
+void FaultyOutbox::CheckNothingIsHeld(std::span<const std::byte> message) {
+  const auto type = static_cast<MessageType>(WordAt(message, 0));
+  if (type != MessageType::kUnloadResponse && type != MessageType::kVersionResponse) return;
+  const EmbeddedHost::SharedPages pages = host_->shared_pages();
+  if (pages.gpadls == 0 && pages.mapped == 0) return;
+  faults_.Report(absl::InternalError(absl::StrCat("the host says ", MessageName(WordAt(message, 0)),
+                                                  " and still has ", pages.gpadls,
+                                                  " pages by GPADLs, ", pages.mapped, " mapped")));
+}
+
 void FaultyOutbox::Take(MessageTarget target, std::span<const std::byte> message) {
+  CheckNothingIsHeld(message);
+  if (IsLeftUnanswered(message)) return;
   if (Drops(message)) return;
   const FaultPlan& plan = faults_.plan();
   const Instant now = executor_.Now();
   Held held{.lane = LaneOf(message), .due = now, .target = target};
+  Observe(held.lane, message);
   if (faults_.Happens(plan.message_late)) {
     held.lane = kEverything;
     held.due += DrawUpTo(faults_.random(), plan.message_late_max);

@@ -6,6 +6,7 @@
 //   EmbeddedHost host(memory, host_executor, vps, {.outbox = &outbox});
 //   outbox.Connect(host);
 //
+// Checks what the host may say: that it let go of the guest, only when it did.
 // Thread safety: the host executor. Source: protocol 02 sections 2 to 5.
 #ifndef VMBUSKIT_TESTS_SCENARIO_FAULTY_OUTBOX_H_
 #define VMBUSKIT_TESTS_SCENARIO_FAULTY_OUTBOX_H_
@@ -13,12 +14,15 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
 #include "platform/executor.h"
 #include "tests/scenario/fault_source.h"
 #include "transports/embedded_host/embedded_host.h"
+#include "transports/protocol/message_table.h"
 
 namespace vmbuskit {
 
@@ -38,6 +42,11 @@ class FaultyOutbox final : public HostOutbox {
   // Called when a message is never sent, at that moment.
   void set_on_dropped(Callback on_dropped) { on_dropped_ = on_dropped; }
 
+  // Waits until the host says `type` about a channel for the `count`th time from now on.
+  void Watch(MessageType type, uint32_t count);
+  // Of whose device: the first word of its instance GUID.
+  std::optional<uint32_t> watched() const { return watched_; }
+
  private:
   // What a message keeps its order to: its device, by the first bytes of its instance GUID, or everything.
   using Lane = uint64_t;
@@ -52,6 +61,10 @@ class FaultyOutbox final : public HostOutbox {
 
   Lane LaneOf(std::span<const std::byte> message);
   void NoteSent(const char* how, std::span<const std::byte> message);
+  // Whether it is the answer to something about a channel that was taken back, and the plan's host gives none.
+  bool IsLeftUnanswered(std::span<const std::byte> message);
+  void Observe(Lane lane, std::span<const std::byte> message);
+  void CheckNothingIsHeld(std::span<const std::byte> message);
   bool Drops(std::span<const std::byte> message);
   void OnDue();
   void ArmDue();
@@ -64,6 +77,11 @@ class FaultyOutbox final : public HostOutbox {
   Timer due_;
   Callback on_dropped_;
   uint32_t dropped_ = 0;
+  std::set<uint32_t> rescinded_;         // relids, until offered again
+  std::map<uint32_t, uint32_t> gpadls_;  // relids, by handle
+  MessageType watched_type_{};
+  uint32_t watched_left_ = 0;
+  std::optional<uint32_t> watched_;
 };
 
 }  // namespace vmbuskit

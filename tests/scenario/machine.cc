@@ -144,4 +144,10 @@ bool Machine::RunTurns(uint64_t turns, Duration limit) {
   return faults_.violation().ok();
 }
 
+bool Machine::RunUntilWatched(Duration limit) {
+  (void)sim_.RunUntil([&] { return outbox_.watched().has_value(); }, limit);
+  if (!sim_.status().ok()) faults_.Report(sim_.status());
+  return faults_.violation().ok() && outbox_.watched().has_value();
+}
+
 }  // namespace vmbuskit

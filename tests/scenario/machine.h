@@ -73,6 +73,8 @@ class Machine {
   bool RunFor(Duration duration);
   // At most `limit`, until so many more turns were taken.
   bool RunTurns(uint64_t turns, Duration limit);
+  // At most `limit`, until the host said what the outbox watches for.
+  bool RunUntilWatched(Duration limit);
 
   template <typename F>
   auto OnHost(F call) {

@@ -108,6 +108,7 @@ TEST(FaultPlan, EveryKindOfFaultIsInjected) {
       {"answers a question late", 0},
       {"never answers", 0},
       {"host takes back device", 0},
+      {"leaves unanswered, after the RESCIND", 0},
       {"host offers device", 0},
       {"guest restarts device", 0},
       {"guest moves channel", 0},
