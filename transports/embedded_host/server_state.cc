@@ -181,8 +181,11 @@ void VmbusServer::CheckRestored(StateReader& reader, const ServerChannel& channe
   if ((channel.state == ChannelState::kClosingReopen) != channel.reopen.has_value()) {
     reader.Fail("channel", id, "an open behind a close, and nowhere else");
   }
+  // It ends with the close, so an open that fails would leave it behind.
+  const bool was_open = channel.HoldsRings() && channel.state != ChannelState::kOpening &&
+                        channel.state != ChannelState::kOpeningClientRelease;
   for (const std::optional<uint32_t>& vp : {channel.retarget_vp, channel.next_retarget_vp}) {
-    if (vp.has_value() && (*vp >= options_.vp_count || !channel.HoldsRings())) {
+    if (vp.has_value() && (*vp >= options_.vp_count || !was_open)) {
       reader.Fail("retarget vp", *vp, "no such processor, or no rings");
     }
   }

@@ -231,6 +231,16 @@ TEST(ServerState, NothingIsAskedThatNoGuestCouldCause) {
   EXPECT_THAT(Verdicts(story, kVmbusSint, 3), Contains(HasSubstr("no such message slot")));
 }
 
+// Found by host_fuzz: the open failed, the retarget stayed, and what was saved then was not taken back.
+TEST(ServerState, OnlyWhatWasOpenIsRetargeted) {
+  Story story;
+  story.OpenIt();
+  story.old.Modify(1, 3);
+  EXPECT_THAT(Verdicts(story, static_cast<uint8_t>(ChannelState::kOpen),
+                       static_cast<uint8_t>(ChannelState::kOpening)),
+              Contains(HasSubstr("retarget vp is 3: no such processor, or no rings")));
+}
+
 TEST(ServerState, AChannelIsKnownToTheGuestByItsRelid) {
   Story story;
   EXPECT_THAT(Verdicts(story, 1, 0), Contains(HasSubstr("relid is 0: of a channel")));
