@@ -21,7 +21,7 @@ class DoneList {
   explicit DoneList(Executor& executor) : event_(executor, Callback::To<&DoneList::Run>(this)) {}
   ~DoneList() {
     assert(good_.empty());
-    for (const Requests& list : failed_) assert(list.empty());
+    for ([[maybe_unused]] const Requests& list : failed_) assert(list.empty());
   }
   DoneList(const DoneList&) = delete;
   DoneList& operator=(const DoneList&) = delete;
