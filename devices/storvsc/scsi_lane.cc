@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "framework/base/status.h"
 #include "framework/channel/packet_ranges.h"
@@ -29,27 +30,19 @@ uint32_t PagesOf(const Channel& channel) {
 uint32_t SrbFlags(storvsc::DataDirection direction) {
   constexpr uint32_t kAlways = storvsc::kSrbFlagDisableSynchTransfer |
                                storvsc::kSrbFlagQueueActionEnable | storvsc::kSrbFlagNoQueueFreeze;
-  switch (direction) {
-    case storvsc::kDataIn:
-      return kAlways | storvsc::kSrbFlagDataIn;
-    case storvsc::kDataOut:
-      return kAlways | storvsc::kSrbFlagDataOut;
-    case storvsc::kNoData:
-      break;
-  }
-  return kAlways;
+  constexpr uint32_t kFlags[] = {kAlways | storvsc::kSrbFlagDataOut,
+                                 kAlways | storvsc::kSrbFlagDataIn, kAlways};
+  static_assert(storvsc::kDataOut == 0 && storvsc::kDataIn == 1 && storvsc::kNoData == 2);
+  return kFlags[direction];
 }
 
 bool WellFormed(const ScsiCommand& command) {
   return command.cdb_bytes >= 6 && command.cdb_bytes <= storvsc::kMaxCdbBytes &&
+         command.direction <= storvsc::kNoData &&
          (command.bytes == 0) == (command.direction == storvsc::kNoData);
 }
 
 }  // namespace
-
-void ScsiCommand::OnEnd(RequestEnd end, const Packet* completion) {
-  lane_->OnEnd(*this, end, completion);
-}
 
 ScsiLane::ScsiLane(Channel& channel, ScsiLaneListener& listener)
     : ScsiLane(channel, listener, Options()) {}
@@ -63,7 +56,13 @@ ScsiLane::ScsiLane(Channel& channel, ScsiLaneListener& listener, const Options& 
       range_(std::make_unique<std::byte[]>(GpaDirectBytes(max_pages_))),
       sweep_(executor_, Callback::To<&ScsiLane::OnSweep>(this)),
       ending_event_(executor_, Callback::To<&ScsiLane::OnEnding>(this)),
-      changed_(executor_) {}
+      changed_(executor_) {
+  template_.header.operation = storvsc::kExecuteSrb;
+  template_.header.flags = storvsc::kFlagRequestCompletion;
+  template_.body.queue_tag = storvsc::kUntagged;
+  template_.body.queue_action = storvsc::kSimpleQueueTag;
+  SetVersion(storvsc::kVersion5_1);
+}
 
 ScsiLane::~ScsiLane() { assert(outstanding() == 0 && closed()); }
 
@@ -72,8 +71,99 @@ void ScsiLane::Start() { channel_->Start(*this); }
 void ScsiLane::SetVersion(uint16_t version) {
   const bool extended = version >= storvsc::kVersion5_1;
   packet_bytes_ = storvsc::PacketBytes(version);
-  request_length_ = extended ? storvsc::kRequestLength : storvsc::kOldRequestLength;
   max_sense_bytes_ = extended ? storvsc::kMaxSenseBytes : storvsc::kOldMaxSenseBytes;
+  template_.body.length = extended ? storvsc::kRequestLength : storvsc::kOldRequestLength;
+  template_.body.sense_info_length = max_sense_bytes_;
+}
+
+// Lists the pages of [begin, begin + length) behind the `pages` that stand there. Returns how many that makes; 0 when
+// there is no room.
+inline uint32_t ScsiLane::AddPages(Gpa begin, uint32_t length, uint32_t pages) {
+  Pfn pfn = begin / kPageSize;
+  const uint64_t count = (begin + length - 1) / kPageSize - pfn + 1;
+  if (count > max_pages_ - pages) return 0;
+  std::byte* to = range_.get() + GpaDirectBytes(pages);
+  std::byte* const end = to + count * sizeof pfn;
+  for (; to != end; to += sizeof pfn, ++pfn) std::memcpy(to, &pfn, sizeof pfn);
+  return pages + static_cast<uint32_t>(count);
+}
+
+// The pages of several segments, and where the first begins; 0 when they break a rule.
+uint32_t ScsiLane::AddSegments(const ScsiCommand& command, Gpa& begin) {
+  uint32_t left = command.bytes;
+  uint32_t skip = command.skip_bytes;
+  uint32_t pages = 0;
+  for (const BlockSegment& segment : command.segments) {
+    if (skip != 0 && skip >= segment.bytes) return 0;
+    if (segment.bytes == 0) continue;
+    if (segment.gpa > BlockSegment::kNoGpa - segment.bytes) return 0;  // kNoGpa, too
+    const uint32_t length = std::min(segment.bytes - skip, left);
+    const Gpa here = segment.gpa + skip;
+    if (pages == 0) begin = here;
+    if (pages != 0 && here % kPageSize != 0) return 0;
+    pages = AddPages(here, length, pages);
+    left -= length;
+    if (left == 0 || pages == 0) return pages;
+    if ((here + length) % kPageSize != 0) return 0;
+    skip = 0;
+  }
+  return 0;
+}
+
+// One range (section 5.1). Empty when the segments break a rule or need more pages than a packet can name.
+inline std::span<const std::byte> ScsiLane::BuildRange(const ScsiCommand& command) {
+  if (command.segments.empty()) return {};
+  const BlockSegment& first = command.segments.front();
+  Gpa begin = first.gpa + command.skip_bytes;
+  uint32_t pages = 0;
+  // Nearly always the first segment has it all.
+  if (uint64_t{command.skip_bytes} + command.bytes <= first.bytes) [[likely]] {
+    if (first.gpa > BlockSegment::kNoGpa - first.bytes) return {};  // kNoGpa, too
+    pages = AddPages(begin, command.bytes, 0);
+  } else {
+    pages = AddSegments(command, begin);
+  }
+  if (pages == 0) return {};
+  const uint32_t head[4] = {0, 1, command.bytes, static_cast<uint32_t>(begin % kPageSize)};
+  static_assert(sizeof head == kRangeHeadBytes);
+  std::memcpy(range_.get(), head, sizeof head);
+  return {range_.get(), GpaDirectBytes(pages)};
+}
+
+// kTooBig also stands for everything else that can never be sent.
+inline __attribute__((always_inline)) SendResult ScsiLane::TrySend(ScsiCommand& command) {
+  if (!WellFormed(command)) [[unlikely]] {
+    return SendResult::kTooBig;
+  }
+  OutgoingPacket outgoing;
+  if (command.bytes != 0) {
+    outgoing.type = PacketType::kGpaDirect;
+    outgoing.extension = BuildRange(command);
+    if (outgoing.extension.empty()) [[unlikely]] {
+      return SendResult::kTooBig;
+    }
+  }
+  ScsiPacket packet = template_;
+  packet.body.path_id = command.address.path;
+  packet.body.target_id = command.address.target;
+  packet.body.lun = command.address.lun;
+  packet.body.cdb_length = command.cdb_bytes;
+  packet.body.data_in = command.direction;
+  packet.body.data_transfer_length = command.bytes;
+  std::memcpy(packet.body.cdb_or_sense.data(), command.cdb.data(), command.cdb.size());
+  packet.body.srb_flags = SrbFlags(command.direction);
+  packet.body.time_out_value = command.timeout_seconds;
+  outgoing.payload = BytesOf(packet).first(packet_bytes_);
+  const SendResult result = channel_->SendRequest(std::move(outgoing), command, kInfiniteFuture);
+  if (result != SendResult::kOk) [[unlikely]] {
+    return result;
+  }
+  command.sent_tick_ = tick_;
+  sent_.push_back(command);
+  if (!sweep_.armed()) [[unlikely]] {
+    sweep_.Arm(executor_.Now() + options_.sweep_period);
+  }
+  return SendResult::kOk;
 }
 
 void ScsiLane::Submit(ScsiCommand& command) {
@@ -103,109 +193,8 @@ void ScsiLane::Submit(ScsiCommand& command) {
   }
 }
 
-// kTooBig also stands for everything else that can never be sent.
-SendResult ScsiLane::TrySend(ScsiCommand& command) {
-  if (!WellFormed(command)) [[unlikely]] {
-    return SendResult::kTooBig;
-  }
-  OutgoingPacket outgoing;
-  if (command.bytes != 0) {
-    outgoing.type = PacketType::kGpaDirect;
-    outgoing.extension = BuildRange(command);
-    if (outgoing.extension.empty()) [[unlikely]] {
-      return SendResult::kTooBig;
-    }
-  }
-  ScsiPacket packet = {.header = {.operation = storvsc::kExecuteSrb,
-                                  .flags = storvsc::kFlagRequestCompletion,
-                                  .status = 0},
-                       .body = {.length = request_length_,
-                                .srb_status = 0,
-                                .scsi_status = 0,
-                                .port_number = 0,
-                                .path_id = command.address.path,
-                                .target_id = command.address.target,
-                                .lun = command.address.lun,
-                                .cdb_length = command.cdb_bytes,
-                                .sense_info_length = max_sense_bytes_,
-                                .data_in = command.direction,
-                                .reserved = 0,
-                                .data_transfer_length = command.bytes,
-                                .cdb_or_sense = {},
-                                .extension_reserved = 0,
-                                .queue_tag = storvsc::kUntagged,
-                                .queue_action = storvsc::kSimpleQueueTag,
-                                .srb_flags = SrbFlags(command.direction),
-                                .time_out_value = command.timeout_seconds,
-                                .queue_sort_key = 0}};
-  std::memcpy(packet.body.cdb_or_sense.data(), command.cdb.data(), command.cdb.size());
-  outgoing.payload = BytesOf(packet).first(packet_bytes_);
-  const SendResult result = channel_->SendRequest(outgoing, command, kInfiniteFuture);
-  if (result != SendResult::kOk) [[unlikely]] {
-    return result;
-  }
-  command.sent_tick_ = tick_;
-  sent_.push_back(command);
-  if (!sweep_.armed()) [[unlikely]] {
-    sweep_.Arm(executor_.Now() + options_.sweep_period);
-  }
-  return SendResult::kOk;
-}
-
-// One range (section 5.1). Empty when the segments break a rule or need more pages than a packet can name.
-std::span<const std::byte> ScsiLane::BuildRange(const ScsiCommand& command) {
-  std::byte* const space = range_.get();
-  uint32_t left = command.bytes;
-  uint32_t skip = command.skip_bytes;
-  uint32_t pages = 0;
-  uint32_t offset = 0;
-  for (const BlockSegment& segment : command.segments) {
-    if (skip != 0 && skip >= segment.bytes) break;
-    if (segment.bytes == 0) continue;
-    if (segment.gpa > BlockSegment::kNoGpa - segment.bytes) break;  // kNoGpa, too
-    const uint32_t length = std::min(segment.bytes - skip, left);
-    const Gpa first = segment.gpa + skip;
-    const Gpa last = first + length - 1;
-    const auto in_page = static_cast<uint32_t>(first % kPageSize);
-    if (pages == 0) {
-      offset = in_page;
-    } else if (in_page != 0) {
-      break;
-    }
-    const uint64_t count = last / kPageSize - first / kPageSize + 1;
-    if (count > max_pages_ - pages) break;
-    for (uint32_t i = 0; i < count; ++i) {
-      const Pfn pfn = first / kPageSize + i;
-      std::memcpy(space + GpaDirectBytes(pages + i), &pfn, sizeof pfn);
-    }
-    pages += static_cast<uint32_t>(count);
-    left -= length;
-    skip = 0;
-    if (left == 0 || (last + 1) % kPageSize != 0) break;
-  }
-  if (left != 0) return {};
-  const uint32_t head[4] = {0, 1, command.bytes, offset};
-  static_assert(sizeof head == kRangeHeadBytes);
-  std::memcpy(space, head, sizeof head);
-  return {space, GpaDirectBytes(pages)};
-}
-
-void ScsiLane::OnEnd(ScsiCommand& command, RequestEnd end, const Packet* completion) {
-  if (end != RequestEnd::kCompleted) return;  // held: the host may still use its memory
-  if (!Accept(command, *completion)) [[unlikely]] {
-    return;
-  }
-  sent_.erase(sent_.iterator_to(command));
-  if (command.overdue_) [[unlikely]] {
-    --overdue_;
-  }
-  ++counters_.completed;
-  if (outstanding() == 0) changed_.NotifyAll();
-  command.OnScsiDone(ScsiEnd::kCompleted);
-}
-
 // False: the host broke a rule, the channel has ended and the command is held as those that it did not answer.
-bool ScsiLane::Accept(ScsiCommand& command, const Packet& completion) {
+inline bool ScsiLane::Accept(ScsiCommand& command, const Packet& completion) {
   if (completion.payload.size() < packet_bytes_) {
     Fail("completion bytes", completion.payload.size(), "is less than a packet of the version");
     return false;
@@ -239,6 +228,24 @@ bool ScsiLane::Accept(ScsiCommand& command, const Packet& completion) {
                 command.sense_bytes);
   }
   return true;
+}
+
+inline void ScsiLane::OnEnd(ScsiCommand& command, RequestEnd end, const Packet* completion) {
+  if (end != RequestEnd::kCompleted) return;  // held: the host may still use its memory
+  if (!Accept(command, *completion)) [[unlikely]] {
+    return;
+  }
+  sent_.erase(sent_.iterator_to(command));
+  if (command.overdue_) [[unlikely]] {
+    --overdue_;
+  }
+  ++counters_.completed;
+  if (outstanding() == 0) changed_.NotifyAll();
+  command.OnScsiDone(ScsiEnd::kCompleted);
+}
+
+void ScsiCommand::OnEnd(RequestEnd end, const Packet* completion) {
+  lane_->OnEnd(*this, end, completion);
 }
 
 void ScsiLane::OnPacket(Channel& channel, const Packet& packet) {

@@ -122,6 +122,8 @@ class ScsiLane final : public ChannelHandler {
 
   SendResult TrySend(ScsiCommand& command);
   std::span<const std::byte> BuildRange(const ScsiCommand& command);
+  uint32_t AddPages(Gpa begin, uint32_t length, uint32_t pages);
+  uint32_t AddSegments(const ScsiCommand& command, Gpa& begin);
   void OnEnd(ScsiCommand& command, RequestEnd end, const Packet* completion);
   bool Accept(ScsiCommand& command, const Packet& completion);
   void EndLater(ScsiCommand& command, ScsiEnd end);
@@ -136,9 +138,9 @@ class ScsiLane final : public ChannelHandler {
   const uint32_t max_pages_;                  // that one packet can name
   const std::unique_ptr<std::byte[]> range_;  // where they are listed for it
   size_t packet_bytes_ = storvsc::kPacketBytes;
-  uint16_t request_length_ = storvsc::kRequestLength;
   uint8_t max_sense_bytes_ = storvsc::kMaxSenseBytes;
 
+  storvsc::PacketOf<storvsc::ScsiRequest> template_{};  // what all packets have in common
   Commands sent_;     // the host has them, or had when the channel ended
   Commands waiting_;  // for room
   Commands ending_;   // to end at the next turn: refused, or submitted after the end

@@ -32,6 +32,19 @@ ScsiQueue::ScsiQueue(std::shared_ptr<ScsiDisk> disk, Executor& executor)
 
 ScsiQueue::~ScsiQueue() { assert(busy_slots_ == 0 && !has_more() && completions_.empty()); }
 
+inline void ScsiQueue::Send(Slot& slot) {
+  if (disk_->options().lanes->version() != lanes_version_) [[unlikely]] {
+    PickLane();
+  }
+  if (direct_ == nullptr) [[unlikely]] {
+    return SendAcross(slot);
+  }
+  slot.across = false;
+  direct_->Submit(slot);
+}
+
+void ScsiQueue::SendAgain(Slot& slot) { Send(slot); }
+
 void ScsiQueue::Submit(BlockRequest& request) {
   if (!has_more() && StartSimple(request)) [[likely]] {
     return;
@@ -164,17 +177,6 @@ bool ScsiQueue::IssuePiece() {
 void ScsiQueue::StopSplitting() {
   Slot& parent = *std::exchange(current_, nullptr);
   if (--parent.pending == 0) EndRequest(parent, /*inside_submit=*/true);
-}
-
-void ScsiQueue::Send(Slot& slot) {
-  if (disk_->options().lanes->version() != lanes_version_) [[unlikely]] {
-    PickLane();
-  }
-  if (direct_ == nullptr) [[unlikely]] {
-    return SendAcross(slot);
-  }
-  slot.across = false;
-  direct_->Submit(slot);
 }
 
 void ScsiQueue::SendAcross(Slot& slot) {

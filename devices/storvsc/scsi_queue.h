@@ -87,6 +87,7 @@ class ScsiQueue final : public BlockQueue {
   bool IssuePiece();
   void StopSplitting();
   void Send(Slot& slot);
+  void SendAgain(Slot& slot);  // the same, from the other files
   void SendAcross(Slot& slot);
   void PickLane();
   void OnMail();

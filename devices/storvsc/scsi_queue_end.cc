@@ -29,7 +29,7 @@ void ScsiQueue::FinishedOtherwise(Slot& slot, ScsiEnd end) {
   bool again = false;
   bool later = false;
   const BlockResult result = ResultOf(slot, end, again, later);
-  if (again) return Send(slot);
+  if (again) return SendAgain(slot);
   if (later) return SendLater(slot);
   EndPiece(slot, result);
   Pump();
@@ -96,7 +96,7 @@ void ScsiQueue::EndRequest(Slot& parent, bool inside_submit) {
     parent.direction = storvsc::kNoData;
     parent.bytes = 0;
     SetFlushCdb(parent);
-    return Send(parent);
+    return SendAgain(parent);
   }
   Release(parent);
   if (result == BlockResult::kNotSupported) {
@@ -139,7 +139,7 @@ void ScsiQueue::OnBusyTimer() {
     if (disk_->retired()) {
       EndPiece(slot, BlockResult::kGone);
     } else {
-      Send(slot);
+      SendAgain(slot);
     }
   }
   Pump();

@@ -97,7 +97,7 @@ SendResult Channel::Retry(const OutgoingPacket& packet, size_t total, AppendResu
   }
 }
 
-SendResult Channel::SendRequest(const OutgoingPacket& packet, Request& request, Instant deadline) {
+SendResult Channel::SendRequest(OutgoingPacket&& packet, Request& request, Instant deadline) {
   if (closed()) return SendResult::kClosed;
   const uint64_t id = requests_.Add(request, deadline);
   if (id == 0) {
@@ -105,10 +105,9 @@ SendResult Channel::SendRequest(const OutgoingPacket& packet, Request& request, 
     ++counters_.full;
     return SendResult::kFull;
   }
-  OutgoingPacket numbered = packet;
-  numbered.completion_requested = true;
-  numbered.transaction_id = id;
-  const SendResult result = Send(numbered);
+  packet.completion_requested = true;
+  packet.transaction_id = id;
+  const SendResult result = Send(packet);
   if (result != SendResult::kOk) requests_.Cancel(id);
   return result;
 }

@@ -69,7 +69,10 @@ class Channel {
   // exactly once: completed, past its deadline, or failed with the channel. On any result but kOk
   // it did not start. Slots all taken counts as kFull. `packet.transaction_id` is ignored.
   [[nodiscard]] SendResult SendRequest(const OutgoingPacket& packet, Request& request,
-                                       Instant deadline);
+                                       Instant deadline) {
+    return SendRequest(OutgoingPacket(packet), request, deadline);
+  }
+  [[nodiscard]] SendResult SendRequest(OutgoingPacket&& packet, Request& request, Instant deadline);
   // Gives up on an outstanding request: it does not end any more. Its slot waits for the answer.
   void AbandonRequest(Request& request) { requests_.Abandon(request); }
 

@@ -44,7 +44,7 @@ uint64_t RequestTable::Add(Request& request, Instant deadline) {
   ++slot.generation;
   request.slot_ = index;
   outstanding_.push_back(request);
-  slot.timer->Arm(deadline);
+  if (deadline != kInfiniteFuture) slot.timer->Arm(deadline);
   ++counters_.added;
   return uint64_t{index} + 1;
 }
