@@ -1,11 +1,7 @@
 // A controller's life with requests under way: hosts that are slow, silent or gone, and commands passed through.
 #include "devices/storvsc/storvsc_controller.h"
 
-#include "devices/storvsc/fc_hba.h"
-#include "devices/storvsc/storvsc_fc.h"
-#include "devices/storvsc/storvsc_ide.h"
 #include "devices/storvsc/storvsc_testing.h"
-#include "framework/channel/payload.h"
 
 namespace vmbuskit {
 namespace {
@@ -235,33 +231,6 @@ TEST_F(StorvscControllerTest, AChangedCapacityIsSeenByTheNextRequest) {
   EXPECT_EQ(listener.journal, "+0:0:0 =0:0:0 ");
 }
 
-TEST_F(StorvscControllerTest, CommandsArePassedThrough) {
-  Start();
-  storvsp.intercept = [this](const HostCommand& command) {
-    if (command.opcode() != scsi::kPersistentReserveIn) return false;
-    static constexpr uint8_t kKeys[] = {0, 0, 0, 7, 0, 0, 0, 0};
-    const uint32_t bytes = storvsp.wire.CopyToGuest(command, std::as_bytes(std::span(kKeys)));
-    return storvsp.wire.Answer(command, {.transferred = bytes});
-  };
-  std::vector<std::byte> data(24, std::byte{0xEE});
-  ScsiCdb cdb = {scsi::kPersistentReserveIn};
-  cdb[8] = 24;
-  ScsiCall call = ScsiCall::In({}, cdb, 10, data);
-  absl::StatusOr<ScsiReply> reply = Await(controller->Execute(call));
-  ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_TRUE(reply->succeeded());
-  EXPECT_EQ(reply->transferred, 8u);
-  EXPECT_EQ(data[3], std::byte{7});
-  EXPECT_EQ(data[8], std::byte{0}) << "what the host did not write is zero";
-
-  call = ScsiCall::NoData({}, {0xFE}, 6);
-  reply = Await(controller->Execute(call));
-  ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_EQ(reply->ToString(), "srb 0x86, scsi 0x02, sense 5/20/00");
-  call.cdb_bytes = 0;
-  EXPECT_EQ(Await(controller->Execute(call)).status().code(), absl::StatusCode::kInvalidArgument);
-}
-
 TEST_F(StorvscControllerTest, ShowsCountersOfLanesAndDisks) {
   Start();
   const std::string shown = Inspect();
@@ -269,64 +238,6 @@ TEST_F(StorvscControllerTest, ShowsCountersOfLanesAndDisks) {
   EXPECT_THAT(shown, HasSubstr("\"lane 0\""));
   EXPECT_THAT(shown, HasSubstr("\"overdue_now\": 0"));
   EXPECT_THAT(shown, HasSubstr("\"product\": \"Virtual Disk\""));
-}
-
-class StorvscIdeTest : public DriverTest {
- protected:
-  static constexpr Guid kSecond = Guid::Parse("00000001-0001-8899-0000-000000000000");
-
-  StorvscIdeTest() : DriverTest(StorvscIdeClass()) { transport.SetHost(kSecond, storvsp); }
-  ~StorvscIdeTest() override { EXPECT_EQ(Await(bus.Stop()), absl::OkStatus()); }
-
-  FakeStorvsp storvsp{transport.memory()};
-};
-
-TEST_F(StorvscIdeTest, TheInstanceNamesTheTargetAndThereIsNoMore) {
-  storvsp.properties.max_channel_count = 4;
-  storvsp.luns[{.target = 1}] = {};
-  ASSERT_EQ(Await(bus.Start()), absl::OkStatus());
-  transport.Offer(FakeTransport::MakeOffer(kRelid, storvsc::kIdeClassId, kSecond));
-  Run();
-  EXPECT_EQ(Info().state, DeviceState::kRunning);
-  EXPECT_THAT(Inspect(), HasSubstr("\"lun 0:1:0\""));
-  EXPECT_EQ(storvsp.Count(scsi::kReportLuns), 0u);
-  EXPECT_EQ(std::ranges::count(storvsp.control, uint32_t{storvsc::kCreateSubchannels}), 0);
-}
-
-class StorvscFcTest : public DriverTest {
- protected:
-  StorvscFcTest() : DriverTest(StorvscFcClass()) {
-    transport.SetHost(kInstance, storvsp);
-    storvsp.fc_hba = {.primary_active = 1,
-                      .reserved = {},
-                      .primary_port = {0x50, 6, 0xB, 0, 0, 0xC2, 0x62, 0},
-                      .primary_node = {0x50, 6, 0xB, 0, 0, 0xC2, 0x62, 1},
-                      .secondary_port = {0x50, 6, 0xB, 0, 0, 0xC2, 0x62, 2},
-                      .secondary_node = {0x50, 6, 0xB, 0, 0, 0xC2, 0x62, 3}};
-    storvsp.properties.max_transfer_bytes = 4 << 20;
-    storvsp.luns[{.target = 100}] = {};
-  }
-  ~StorvscFcTest() override { EXPECT_EQ(Await(bus.Stop()), absl::OkStatus()); }
-
-  FakeStorvsp storvsp{transport.memory()};
-};
-
-TEST_F(StorvscFcTest, KnowsItsPortsAlsoAfterAFailover) {
-  Start();
-  Run();
-  EXPECT_EQ(Info().state, DeviceState::kRunning) << Info().status;
-  std::string shown = Inspect();
-  EXPECT_THAT(shown, HasSubstr("\"port_name\": \"50:06:0b:00:00:c2:62:00\""));
-  EXPECT_THAT(shown, HasSubstr("\"max_transfer_bytes\": 524288"));
-  EXPECT_THAT(shown, HasSubstr("\"lun 0:100:0\""));
-  storvsc::PacketOf<storvsc::FcHbaData> update{};
-  update.header.operation = storvsc::kFcHbaData;
-  update.body = storvsp.fc_hba;
-  update.body.primary_active = 0;
-  HostSends({.payload = BytesOf(update)});
-  EXPECT_THAT(Inspect(), HasSubstr("\"node_name\": \"50:06:0b:00:00:c2:62:03\""));
-  HostSends({.payload = BytesOf(update).first(16)});
-  EXPECT_EQ(Info().state, DeviceState::kRunning) << "too short: ignored";
 }
 
 }  // namespace

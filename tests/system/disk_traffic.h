@@ -31,7 +31,7 @@ namespace vmbuskit {
 class DiskModel {
  public:
   static constexpr uint32_t kBlockBytes = 512;
-  static constexpr uint64_t kBytes = 4 << 20;
+  static constexpr uint64_t kBytes = 1 << 20;
 
   explicit DiskModel(const RamDisk& disk) : disk_(disk), now_(kBytes), before_(kBytes) {}
 
@@ -68,7 +68,7 @@ class DiskTraffic {
   uint64_t total() const;
 
  private:
-  static constexpr uint32_t kSlotBytes = 128 * 1024;
+  static constexpr uint32_t kSlotBytes = 32 * 1024;
   struct Slot;
 
   Task<void> Run();
