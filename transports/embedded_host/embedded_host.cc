@@ -25,7 +25,8 @@ EmbeddedHost::EmbeddedHost(GuestMemory& memory, Executor& host_executor,
       partition_(memory, host_executor, vp_executors, options.partition, std::move(tsc)),
       mapped_(options.mapped_pieces_max),
       server_(WithPartition(options.server, partition_.vp_count(), memory.page_count()), *this),
-      reset_(host_executor, Callback::To<&EmbeddedHost::CrashGuest>(this)) {
+      reset_(host_executor, Callback::To<&EmbeddedHost::CrashGuest>(this)),
+      shut_down_(host_executor, Callback::To<&EmbeddedHost::FinishRemovals>(this)) {
   // Fresh ids: nothing can be there before.
   (void)partition_.AddMessagePort(kMessageConnectionLegacy, this);
   (void)partition_.AddMessagePort(kMessageConnection, this);
@@ -36,7 +37,8 @@ EmbeddedHost::~EmbeddedHost() {
   partition_.RemoveMessagePort(kMessageConnectionLegacy);
   partition_.RemoveMessagePort(kMessageConnection);
   CrashGuest();
-  for (auto& [id, device] : devices_) device->Shutdown();
+  for (auto& device : leaving_) device->Shutdown(/*by_force=*/true);
+  for (auto& [id, device] : devices_) device->Shutdown(/*by_force=*/true);
 }
 
 absl::StatusOr<DeviceId> EmbeddedHost::AddDevice(const VspClass& vsp_class,
@@ -55,8 +57,8 @@ absl::StatusOr<DeviceId> EmbeddedHost::AddDevice(const VspClass& vsp_class, cons
 
 absl::StatusOr<DeviceId> EmbeddedHost::Add(const VspClass& vsp_class, const Guid& instance_id,
                                            absl::FunctionRef<absl::Status(VspHost&)> start) {
-  auto device = std::make_unique<VspHost>(vsp_class, instance_id,
-                                          VspHostServices{partition_, server_, mapped_, routes_});
+  auto device = std::make_unique<VspHost>(
+      vsp_class, instance_id, VspHostServices{partition_, server_, mapped_, routes_, shut_down_});
   VMBUSKIT_RETURN_IF_ERROR(start(*device));
   const DeviceId id{next_device_++};
   devices_[id] = std::move(device);
@@ -68,9 +70,13 @@ absl::Status EmbeddedHost::RemoveDevice(DeviceId id) {
   if (found == devices_.end()) {
     return absl::NotFoundError(absl::StrCat("device ", static_cast<uint32_t>(id), ": unknown"));
   }
-  found->second->Shutdown();
+  if (!found->second->Shutdown()) leaving_.push_back(std::move(found->second));
   devices_.erase(found);
   return absl::OkStatus();
+}
+
+void EmbeddedHost::FinishRemovals() {
+  std::erase_if(leaving_, [](const auto& device) { return device->Shutdown(); });
 }
 
 Vsp* EmbeddedHost::FindVsp(DeviceId id) {
@@ -130,8 +136,8 @@ void EmbeddedHost::OpenChannel(ChannelId id, const OpenRequest& request) {
 }
 
 void EmbeddedHost::CloseChannel(ChannelId id) {
-  if (VspHost* const device = Route(id)) device->CloseChannel(id);
-  server_.OnCloseCompleted(id);
+  VspHost* const device = Route(id);
+  if (device == nullptr || device->CloseChannel(id)) server_.OnCloseCompleted(id);
 }
 
 void EmbeddedHost::CreateGpadl(ChannelId id, const GpadlInfo& gpadl) {
@@ -156,6 +162,7 @@ void EmbeddedHost::Inspect(InspectNode& node) {
   node.Set("mapped_pieces", mapped_.pieces());
   node.Set("guest_resets", guest_resets_);
   node.Set("messages_lost", messages_lost_);
+  node.Set("devices_leaving", leaving_.size());
   partition_.Inspect(node.Child("partition"));
   server_.Inspect(node.Child("server"));
   for (const auto& [id, device] : devices_) {

@@ -70,11 +70,14 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
 
   // Offers a device of `vsp_class`, at any time. AlreadyExists: same class and instance. The second form makes
   // the VSP with `create` instead of the class's function, for one that needs more than its context.
+  // AlreadyExists too: it was removed, and its back ends are not done with the guest's memory yet.
   absl::StatusOr<DeviceId> AddDevice(const VspClass& vsp_class, const Guid& instance_id);
   absl::StatusOr<DeviceId> AddDevice(const VspClass& vsp_class, const Guid& instance_id,
                                      VspHost::Factory create);
-  // NotFound: no such device.
+  // NotFound: no such device. One whose back ends still use the guest's memory is rescinded when they do not.
   absl::Status RemoveDevice(DeviceId id);
+  // Removed devices that are not rescinded yet.
+  size_t devices_leaving() const { return leaving_.size(); }
   // Null when there is no such device.
   Vsp* FindVsp(DeviceId id);
 
@@ -126,6 +129,7 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   void TearDownGpadl(ChannelId id, uint32_t handle) override;
   void Retarget(ChannelId id, uint32_t vp) override;
 
+  void FinishRemovals();
   absl::StatusOr<DeviceId> Add(const VspClass& vsp_class, const Guid& instance_id,
                                absl::FunctionRef<absl::Status(VspHost&)> start);
   VspHost* Route(ChannelId id);
@@ -144,8 +148,10 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   VmbusServer server_;
   std::map<ChannelId, VspHost*> routes_;
   std::map<DeviceId, std::unique_ptr<VspHost>> devices_;
+  std::vector<std::unique_ptr<VspHost>> leaving_;  // removed, with back ends at work
   uint32_t next_device_ = 1;
   Event reset_;
+  Event shut_down_;
   uint64_t guest_resets_ = 0;
   uint64_t messages_lost_ = 0;  // to the guest: its queue was full
 };

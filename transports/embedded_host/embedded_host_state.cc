@@ -108,6 +108,9 @@ absl::Status EmbeddedHost::Restore(std::span<const std::byte> bytes) {
 absl::Status EmbeddedHost::DropAll() {
   absl::Status status;
   reset_.Cancel();
+  shut_down_.Cancel();
+  for (auto& device : leaving_) (void)device->Drop();
+  leaving_.clear();
   for (auto& [id, device] : devices_) status.Update(device->Drop());
   routes_.clear();
   server_.Clear();

@@ -145,6 +145,10 @@ struct ServerChannel {
   bool IsRevoked() const {
     return state == ChannelState::kRevoked || state == ChannelState::kReoffered;
   }
+  bool IsClosing() const {
+    return state == ChannelState::kClosing || state == ChannelState::kClosingReopen ||
+           state == ChannelState::kClosingClientRelease;
+  }
   bool IsReservedOpen() const { return state == ChannelState::kOpen && open.reserved; }
 };
 

@@ -11,7 +11,10 @@ namespace vmbuskit {
 
 VspHost::VspHost(const VspClass& vsp_class, const Guid& instance_id,
                  const VspHostServices& services)
-    : class_(vsp_class), instance_id_(instance_id), services_(services) {}
+    : class_(vsp_class),
+      instance_id_(instance_id),
+      services_(services),
+      released_(services.partition.host_executor(), Callback::To<&VspHost::OnReleased>(this)) {}
 
 VspHost::~VspHost() { assert(channels_.empty()); }
 
@@ -45,28 +48,44 @@ absl::Status VspHost::Offer(uint16_t subchannel_index) {
   return absl::OkStatus();
 }
 
-void VspHost::Shutdown() {
-  if (channels_.empty()) return;
+bool VspHost::Shutdown(bool by_force) {
+  if (channels_.empty()) return true;
   const Inside inside(calls_);
-  RevokeSubchannels();
-  CloseOpen(channels_[primary_]);
+  shutting_down_ = true;
+  const bool revoked = RevokeSubchannels(by_force);
+  Offered& primary = channels_[primary_];
+  CloseOpen(primary);
+  if (!by_force && (!revoked || Holds(primary))) return false;
   ForgetGpadls(primary_);
   services_.routes.erase(primary_);
   channels_.clear();
+  closing_.clear();
   // The only failure is that the server forgot the channel already.
   (void)services_.server.Revoke(primary_);
+  return true;
 }
 
-void VspHost::RevokeSubchannels() {
+bool VspHost::RevokeSubchannels(bool by_force) {
+  bool all = true;
   for (const ChannelId id : services_.server.Subchannels(primary_)) {
     const auto found = channels_.find(id);
     if (found == channels_.end()) continue;
     CloseOpen(found->second);
+    if (!by_force && Holds(found->second)) {
+      all = false;
+      continue;
+    }
     ForgetGpadls(id);
     services_.routes.erase(id);
     channels_.erase(found);
+    closing_.erase(id);
     (void)services_.server.Revoke(id);
   }
+  return all;
+}
+
+bool VspHost::Holds(const Offered& offered) const {
+  return vsp_ != nullptr && vsp_->HoldsMemory(offered.subchannel_index);
 }
 
 void VspHost::ForgetGpadls(ChannelId id) {
@@ -104,6 +123,7 @@ absl::StatusOr<std::unique_ptr<HostChannel>> VspHost::MakeHostChannel(const Open
 }
 
 bool VspHost::OpenChannel(ChannelId id, const OpenRequest& request) {
+  if (shutting_down_) return false;
   Offered& offered = channels_.at(id);
   absl::StatusOr<std::unique_ptr<HostChannel>> open = MakeHostChannel(request);
   if (!open.ok()) {
@@ -134,10 +154,31 @@ void VspHost::CloseOpen(Offered& offered) {
   offered.open.reset();
 }
 
-void VspHost::CloseChannel(ChannelId id) {
+bool VspHost::CloseChannel(ChannelId id) {
   // A re-opened primary gets sub-channels only after asking again (protocol 02 section 4.2).
-  if (id == primary_) RevokeSubchannels();
+  if (id == primary_) (void)RevokeSubchannels();
   CloseOpen(channels_.at(id));
+  if (FinishClose(id)) return true;
+  closing_.insert(id);
+  return false;
+}
+
+bool VspHost::FinishClose(ChannelId id) {
+  if (id == primary_ && !RevokeSubchannels()) return false;
+  const auto found = channels_.find(id);
+  return found == channels_.end() || !Holds(found->second);
+}
+
+// Back ends let go of guest memory that they used for closed channels.
+void VspHost::OnReleased() {
+  const Inside inside(calls_);
+  const std::set<ChannelId> closing = closing_;
+  for (const ChannelId id : closing) {
+    if (!closing_.contains(id) || !FinishClose(id)) continue;
+    closing_.erase(id);
+    services_.server.OnCloseCompleted(id);
+  }
+  if (shutting_down_) services_.shut_down.Signal();
 }
 
 void VspHost::TearDownGpadl(uint32_t handle) { vsp_->OnGpadlTornDown(handle); }
@@ -153,6 +194,7 @@ void VspHost::Inspect(InspectNode& node) const {
   node.Set("class", class_.name);
   node.Set("instance", instance_id_.ToString());
   node.Set("opens_refused", opens_refused_);
+  node.Set("closing", closing_.size());
   for (const auto& [id, offered] : channels_) {
     InspectNode& child = node.Child(absl::StrCat("channel", offered.subchannel_index));
     child.Set("open", offered.open != nullptr);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct VspHostServices {
   VmbusServer& server;
   MappedPages& mapped;
   std::map<ChannelId, VspHost*>& routes;  // kept up to date by the devices
+  Event& shut_down;                       // a device that could not be shut down at once may be now
 };
 
 class VspHost final : public VspContext {
@@ -49,8 +51,10 @@ class VspHost final : public VspContext {
   // Makes the VSP, with the class's function or with `create`, and offers the primary channel.
   absl::Status Start();
   absl::Status Start(Factory create);
-  // Stops the device: sub-channels first, every ring and GPADL let go of, then RESCIND.
-  void Shutdown();
+  // Stops the device: sub-channels first, every ring and GPADL let go of, then RESCIND. False: back ends still use the
+  // guest's memory (Vsp::HoldsMemory), the guest hears nothing yet, and it has to be called again when the services'
+  // `shut_down` is signalled. By force: RESCIND anyway, for a host that ends.
+  bool Shutdown(bool by_force = false);
 
   Vsp& vsp() { return *vsp_; }
   const Guid& instance_id() const { return instance_id_; }
@@ -61,10 +65,12 @@ class VspHost final : public VspContext {
   absl::StatusOr<Mapping> MapGpadl(uint32_t handle) override;
   uint32_t OfferSubchannels(uint32_t count) override;
   uint64_t ReferenceTime() override { return services_.partition.ReferenceTime(); }
+  void OnMemoryReleased() override { released_.Signal(); }
 
   // ---- For the server's actions; `id` is one of this device's.
   bool OpenChannel(ChannelId id, const OpenRequest& request);
-  void CloseChannel(ChannelId id);
+  // False: not yet, the server hears of it from here.
+  bool CloseChannel(ChannelId id);
   void TearDownGpadl(uint32_t handle);
   bool Retarget(ChannelId id, uint32_t vp);
 
@@ -116,7 +122,11 @@ class VspHost final : public VspContext {
   void CloseOpen(Offered& offered);
   // The VSP lets go of what the guest shared on the channel.
   void ForgetGpadls(ChannelId id);
-  void RevokeSubchannels();
+  // Closes all, and revokes those whose memory nobody uses; true when none is left.
+  bool RevokeSubchannels(bool by_force = false);
+  bool Holds(const Offered& offered) const;
+  bool FinishClose(ChannelId id);
+  void OnReleased();
   absl::StatusOr<std::unique_ptr<HostChannel>> MakeHostChannel(const OpenRequest& request);
   // Parts of Restore.
   absl::Status RestoreChannel(StateReader& state, std::vector<Reopened>& reopened);
@@ -131,6 +141,9 @@ class VspHost final : public VspContext {
   bool made_by_class_ = false;
   ChannelId primary_{};
   std::map<ChannelId, Offered> channels_;
+  std::set<ChannelId> closing_;  // the server waits to hear that they are closed
+  bool shutting_down_ = false;
+  Event released_;
   uint64_t opens_refused_ = 0;
   int calls_ = 0;
 };

@@ -49,6 +49,8 @@ absl::Status VspHost::Drop() {
   }
   if (made_by_class_) vsp_.reset();  // before the channels that it knows
   channels_.clear();
+  closing_.clear();
+  released_.Cancel();
   primary_ = {};
   opens_refused_ = 0;
   if (made_by_class_) vsp_ = class_.create(*this);
@@ -71,6 +73,7 @@ absl::Status VspHost::Restore(StateReader& state) {
   if (found == channels_.end() || found->second.subchannel_index != 0) {
     state.Fail("primary channel", primary, "none of the device's");
   }
+  if (!closing_.empty()) released_.Signal();
   StateReader of_vsp(state.Bytes());
   VMBUSKIT_RETURN_IF_ERROR(state.Finish());
   VMBUSKIT_RETURN_IF_ERROR(vsp_->Restore(of_vsp));
@@ -104,6 +107,8 @@ absl::Status VspHost::RestoreChannel(StateReader& state, std::vector<Reopened>& 
     state.Fail("channel open", is_open, "the server knows better");
   }
   if (is_open && state.ok()) return Reopen(state, id, offered, reopened);
+  // Whoever was to say that it is closed is gone; the VSP of now may hold memory for it just as well.
+  if (found->second.IsClosing()) closing_.insert(id);
   return state.status();
 }
 

@@ -55,6 +55,8 @@ bool DiskTarget::ServiceActionIn(ScsiTask& task) {
   switch (task.cdb[1] & 0x1F) {
     case scsi::kReadCapacity16Action:
       return ReadCapacity16(task);
+    case scsi::kGetLbaStatusAction:
+      return GetLbaStatus(task);
     default:
       return task.End(kInvalidField);
   }

@@ -16,11 +16,20 @@ uint32_t SectorBytes(const DiskOptions& options, const BlockInfo& info) {
   return std::has_single_bit(wanted) ? wanted : info.block_bytes;
 }
 
+std::shared_ptr<Reservations> ReservationsOf(const DiskOptions& options) {
+  if (!options.reservations_supported) return nullptr;
+  return options.reservations ? options.reservations : std::make_shared<Reservations>();
+}
+
 }  // namespace
 
 DiskTarget::DiskTarget(std::shared_ptr<BlockDevice> device, Executor& executor,
-                       const DiskOptions& options, std::string_view fallback_id)
-    : device_(std::move(device)), options_(options), queue_(device_->OpenQueue(executor)) {
+                       const DiskOptions& options, std::string_view fallback_id, uint32_t initiator)
+    : device_(std::move(device)),
+      options_(options),
+      initiator_(initiator),
+      reservations_(ReservationsOf(options)),
+      queue_(device_->OpenQueue(executor)) {
   const BlockInfo& info = device_->info();
   block_shift_ = static_cast<uint32_t>(std::countr_zero(SectorBytes(options, info)));
   physical_shift_ = static_cast<uint32_t>(std::countr_zero(std::bit_ceil(std::max(
@@ -46,6 +55,10 @@ bool DiskTarget::Execute(ScsiTask& task) {
   if (device_->bytes() != reported_bytes_ && SeesNewCapacity(task)) [[unlikely]] {
     latched_ = task.outcome.sense;
     return true;
+  }
+  if (reservations_ != nullptr && reservations_->Conflicts(initiator_, task)) [[unlikely]] {
+    latched_ = {};
+    return task.End(outcome::Conflict());
   }
   if (!Dispatch(task)) return false;
   latched_ = task.outcome.has_sense ? task.outcome.sense : scsi::Sense{};
@@ -144,23 +157,79 @@ bool DiskTarget::DispatchOther(ScsiTask& task) {
     case scsi::kSendDiagnostic:
       return SendDiagnostic(task);
     default:
-      return task.End(outcome::IllegalRequest(kInvalidOpcode));
+      return DispatchRare(task);
   }
 }
 
-void DiskTarget::OnBlockDone(ScsiTask& task, BlockResult result) {
-  if (task.stage == kFlushAfter && result == BlockResult::kOk) {
-    (void)StartFlush(task);
-    return;
+bool DiskTarget::DispatchRare(ScsiTask& task) {
+  switch (task.cdb[0]) {
+    case scsi::kUnmap:
+      return Unmap(task);
+    case scsi::kWriteSame10:
+      return WriteSame(task, Range10(task));
+    case scsi::kWriteSame16:
+      return WriteSame(task, Range16(task));
+    case scsi::kVerify10:
+      return Verify(task, Range10(task));
+    case scsi::kVerify12:
+      return Verify(task, Range12(task));
+    case scsi::kVerify16:
+      return Verify(task, Range16(task));
+    case scsi::kWriteAndVerify10:
+      return WriteAndVerify(task, Range10(task));
+    case scsi::kWriteAndVerify12:
+      return WriteAndVerify(task, Range12(task));
+    case scsi::kWriteAndVerify16:
+      return WriteAndVerify(task, Range16(task));
+    case scsi::kPersistentReserveIn:
+      if (reservations_ != nullptr) return reservations_->In(task);
+      break;
+    case scsi::kPersistentReserveOut:
+      if (reservations_ != nullptr) return reservations_->Out(initiator_, task);
+      break;
+    default:
+      break;
   }
-  task.outcome = OutcomeOf(task, result);
-  Conclude(task);
+  return task.End(outcome::IllegalRequest(kInvalidOpcode));
+}
+
+void DiskTarget::OnBlockDone(ScsiTask& task, BlockResult result) {
+  if (result == BlockResult::kOk && task.stage == kMove) [[likely]] {
+    task.outcome = outcome::Good(task.moved);
+    return Conclude(task);
+  }
+  if (!GoesOn(task, result)) Conclude(task);
+}
+
+bool DiskTarget::GoesOn(ScsiTask& task, BlockResult result) {
+  bool ended = true;
+  if (task.stage == kUnmap) {
+    ended = NextUnmap(task);  // what the back end thinks of it is not the guest's concern
+  } else if (result != BlockResult::kOk) {
+    task.outcome = OutcomeOf(task, result);
+  } else if (task.stage == kFlushAfter) {
+    ended = StartFlush(task);
+  } else if (task.stage == kLbaStatus) {
+    ended = AnswerLbaStatus(task);
+  } else if (task.stage == kFlush) {
+    task.outcome = outcome::Good(task.moved);
+  } else {
+    ended = NextStage(task);
+  }
+  if (ended) LeaveBuffer(task);
+  return !ended;
 }
 
 template <typename Archive>
 void DiskTarget::Exchange(Archive& archive) {
   archive(reported_bytes_);
   for (uint8_t* part : {&latched_.key, &latched_.asc, &latched_.ascq}) archive(*part);
+  if (reservations_ == nullptr) return;
+  if constexpr (Archive::kLoading) {
+    reservations_->Restore(archive);
+  } else {
+    reservations_->Save(archive);
+  }
 }
 
 template void DiskTarget::Exchange(StateWriter& archive);

@@ -2,8 +2,7 @@
 
 #include <memory>
 
-#include "devices/storvsc/host/ram_disk.h"
-#include "devices/storvsc/host/storvsp.h"
+#include "devices/storvsc/host/ram_storvsp.h"
 #include "devices/storvsc/protocol.h"
 
 namespace vmbuskit {
@@ -14,10 +13,7 @@ constexpr VspClass kClass = {
     .class_id = storvsc::kScsiClassId,
     .default_instance_id = Guid::Parse("d5a3b1c7-5e2f-4d11-8f0a-7b6c90e1a001"),
     .create = [](VspContext& context) -> std::unique_ptr<Vsp> {
-      auto vsp = std::make_unique<Storvsp>(context, StorvspOptions{});
-      auto disk = std::make_shared<RamDisk>(RamDisk::Options{.id = "vmbuskit RAM disk"});
-      if (!vsp->Attach({.lun = 0}, std::move(disk)).ok()) return nullptr;
-      return vsp;
+      return MakeRamStorvsp(context, StorvspOptions{}, "vmbuskit RAM disk");
     },
 };
 

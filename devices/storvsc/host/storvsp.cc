@@ -28,6 +28,14 @@ bool Storvsp::HoldsMemory(uint16_t subchannel_index) const {
   return controller_->HoldsMemory(subchannel_index);
 }
 
+absl::Status Storvsp::Save(StateWriter& state) { return controller_->Save(state); }
+
+absl::Status Storvsp::Restore(StateReader& state) { return controller_->Restore(state); }
+
+absl::Status Storvsp::OnReopen(Channel& channel, const OpenData& data) {
+  return controller_->Reopen(channel, data.subchannel_index);
+}
+
 void Storvsp::Inspect(InspectNode& node) const { controller_->Inspect(node); }
 
 }  // namespace vmbuskit

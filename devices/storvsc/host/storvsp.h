@@ -9,6 +9,9 @@
 // that closes, goes on to its end: the disk and the guest's memory are held so long (HoldsMemory). A controller may be
 // destroyed with work under way; what it holds goes with the end of that, on the executor.
 //
+// Saved are protocol state, sense, reservations and what is under way, not the disks: those of the machine that restores
+// are to have the same contents, and nothing may be at work on them any more that was before.
+//
 // Thread safety: the host executor. Lifetime: as a Vsp.
 // Errors: of Attach and Detach as said there. A guest that breaks a rule gets sense data or an NTSTATUS, or its channel
 // ends; the counters of Inspect tell.
@@ -42,11 +45,13 @@ struct StorvspOptions {
   Reset reset = Reset::kNothing;
   uint8_t ide_path = 0;  // the IDE channel
   storvsc::FcHbaData wwns = {};
+  uint32_t initiator =
+      1;  // in reservations: another one for each controller that shows the same disk
 };
 
 class StorvspController;
 
-class Storvsp final : public Vsp {
+class Storvsp : public Vsp {
  public:
   Storvsp(VspContext& context, const StorvspOptions& options);
   ~Storvsp() override;
@@ -62,6 +67,9 @@ class Storvsp final : public Vsp {
   void OnClose(Channel& channel) override;
   void OnPacket(Channel&, const Packet&) override {}  // the channels have handlers of their own
   bool HoldsMemory(uint16_t subchannel_index) const override;
+  absl::Status Save(StateWriter& state) override;
+  absl::Status Restore(StateReader& state) override;
+  absl::Status OnReopen(Channel& channel, const OpenData& data) override;
   void Inspect(InspectNode& node) const override;
 
  private:

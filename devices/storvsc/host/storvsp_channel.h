@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "devices/storvsc/host/storvsp_luns.h"
+#include "devices/storvsc/host/storvsp_saved.h"
 #include "devices/storvsc/host/storvsp_slot.h"
 #include "framework/channel/channel.h"
 #include "framework/observe/inspect.h"
@@ -99,14 +100,17 @@ class StorvspChannel final : public ChannelHandler {
 
   // ---- For slots and the saved state.
   void OnTaskEnd(StorvspSlot& slot);
-  // As if `packet` had come out of the ring.
-  void Accept(const Packet& packet);
+  // What the guest waits for, in the order of arrival.
+  std::vector<StorvspSavedRequest> SaveRequests();
+  void RestoreRequests(const std::vector<StorvspSavedRequest>& requests);
 
  private:
   void OnPacket(Channel& channel, const Packet& packet) override;
   void OnWritable(Channel& channel) override;
   void OnClosed(Channel& channel, const absl::Status& reason) override;
 
+  // A packet of the ring, or one that was saved.
+  void Accept(const Packet& packet);
   void Execute(StorvspSlot& slot, const Packet& packet);
   bool MapData(StorvspSlot& slot, const Packet& packet);
   void Complete(StorvspSlot& slot, uint32_t status, const ScsiOutcome& end);

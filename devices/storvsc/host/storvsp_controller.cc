@@ -39,6 +39,7 @@ void StorvspController::Reap() {
     if (idle()) delete this;
     return;
   }
+  ReplayRestored();
   if (closed_.size() != holding) context_->OnMemoryReleased();
 }
 
@@ -47,8 +48,9 @@ absl::Status StorvspController::Attach(const BlockAddress& address,
                                        const DiskOptions& options) {
   const std::string name =
       absl::StrCat("storvsc disk ", address.path, ":", address.target, ":", address.lun);
-  VMBUSKIT_RETURN_IF_ERROR(luns_.Attach(
-      address, std::make_unique<DiskTarget>(std::move(device), executor_, options, name)));
+  VMBUSKIT_RETURN_IF_ERROR(
+      luns_.Attach(address, std::make_unique<DiskTarget>(std::move(device), executor_, options,
+                                                         name, options_.initiator)));
   NotifyOfDisks();
   return absl::OkStatus();
 }
@@ -80,13 +82,17 @@ StorvspChannel* StorvspController::primary() const {
   return nullptr;
 }
 
-absl::Status StorvspController::Open(Channel& channel, uint16_t index) {
-  if (index == 0) Restart();
+StorvspChannel& StorvspController::AddLane(Channel& channel, uint16_t index) {
   open_.push_back(std::make_unique<StorvspChannel>(
       channel, index, memory_, *this,
       StorvspChannel::Limits{.requests_max = options_.requests_max,
                              .transfer_bytes_max = options_.max_transfer_bytes}));
-  StorvspChannel& lane = *open_.back();
+  return *open_.back();
+}
+
+absl::Status StorvspController::Open(Channel& channel, uint16_t index) {
+  if (index == 0) Restart();
+  StorvspChannel& lane = AddLane(channel, index);
   // A sub-channel may come before the end of the initialization: its requests wait in the ring.
   if (index != 0 && phase_ != Phase::kReady) lane.Park();
   lane.Start();
@@ -98,6 +104,7 @@ void StorvspController::Close(Channel& channel) {
       open_, [&](const auto& lane) { return &lane->opened_channel() == &channel; });
   if (found == open_.end()) return;
   (*found)->Close();
+  restored_.erase((*found)->index());
   if ((*found)->index() == 0) Restart();
   if ((*found)->under_way() != 0) closed_.push_back(std::move(*found));
   open_.erase(found);

@@ -30,7 +30,10 @@ class StorvspController final : public StorvspChannel::Owner {
   absl::Status Detach(const BlockAddress& address);
 
   absl::Status Open(Channel& channel, uint16_t index);
+  absl::Status Reopen(Channel& channel, uint16_t index);
   void Close(Channel& channel);
+  absl::Status Save(StateWriter& state);
+  absl::Status Restore(StateReader& state);
   bool HoldsMemory(uint16_t index) const;
   void Inspect(InspectNode& node) const;
 
@@ -68,6 +71,12 @@ class StorvspController final : public StorvspChannel::Owner {
   bool Concerns(const StorvspSlot& reset, const StorvspSlot& command) const;
   void TryEndReset(StorvspSlot& reset);
 
+  // storvsp_state.cc
+  template <typename Archive>
+  void ExchangeOwn(Archive& archive);
+  void ReplayRestored();
+
+  StorvspChannel& AddLane(Channel& channel, uint16_t index);
   void NotifyOfDisks();
   void Reap();
   bool idle() const;
@@ -79,7 +88,8 @@ class StorvspController final : public StorvspChannel::Owner {
   const StorvspOptions options_;
   StorvspLuns luns_;
   Channels open_;
-  Channels closed_;  // with something under way
+  Channels closed_;                // with something under way
+  StorvspSavedRequests restored_;  // not under way again yet
   Phase phase_ = Phase::kBegin;
   uint16_t version_ = 0;
   bool subchannels_created_ = false;  // before END_INITIALIZATION
