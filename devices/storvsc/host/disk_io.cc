@@ -6,18 +6,6 @@ namespace {
 
 constexpr uint8_t kForceUnitAccess = 1 << 3;  // of Range::flags
 
-// Drops what lies behind the first `bytes` of the task's data.
-void Shorten(ScsiTask& task, uint64_t bytes) {
-  task.data_bytes = static_cast<uint32_t>(bytes);
-  size_t count = 0;
-  for (uint64_t left = bytes; left != 0; ++count) {
-    BlockSegment& segment = task.data[count];
-    segment.bytes = static_cast<uint32_t>(std::min<uint64_t>(segment.bytes, left));
-    left -= segment.bytes;
-  }
-  task.data = task.data.first(count);
-}
-
 }  // namespace
 
 bool DiskTarget::Start(ScsiTask& task, Stage stage) {
@@ -37,7 +25,7 @@ bool DiskTarget::Admits(ScsiTask& task, const Range& range) {
     task.outcome = outcome::IllegalRequest(scsi_asc::kLbaOutOfRange);
     return false;
   }
-  if (bytes != task.data_bytes) Shorten(task, bytes);
+  ShortenData(task, bytes);
   task.offset = range.lba << block_shift_;
   task.bytes = bytes;
   task.segments = task.data;

@@ -112,6 +112,19 @@ inline uint32_t CopyToData(ScsiTask& task, uint32_t offset, std::span<const std:
   return to.empty();
 }
 
+// Drops what lies behind the first `bytes` of the task's data, which has at least so many.
+inline void ShortenData(ScsiTask& task, uint64_t bytes) {
+  if (bytes == task.data_bytes) return;
+  task.data_bytes = static_cast<uint32_t>(bytes);
+  size_t count = 0;
+  for (uint64_t left = bytes; left != 0; ++count) {
+    BlockSegment& segment = task.data[count];
+    segment.bytes = static_cast<uint32_t>(std::min<uint64_t>(segment.bytes, left));
+    left -= segment.bytes;
+  }
+  task.data = task.data.first(count);
+}
+
 // Ends `task` with as much of `answer` as `allocation` allows.
 inline bool EndWithData(ScsiTask& task, std::span<const std::byte> answer, uint64_t allocation) {
   if (task.direction == storvsc::kDataOut && allocation != 0 && !answer.empty()) {

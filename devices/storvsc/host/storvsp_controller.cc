@@ -1,10 +1,12 @@
 #include "devices/storvsc/host/storvsp_controller.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "devices/storvsc/host/disk_target.h"
+#include "devices/storvsc/host/dvd_target.h"
 #include "framework/base/status.h"
 
 namespace vmbuskit {
@@ -48,9 +50,22 @@ absl::Status StorvspController::Attach(const BlockAddress& address,
                                        const DiskOptions& options) {
   const std::string name =
       absl::StrCat("storvsc disk ", address.path, ":", address.target, ":", address.lun);
-  VMBUSKIT_RETURN_IF_ERROR(
-      luns_.Attach(address, std::make_unique<DiskTarget>(std::move(device), executor_, options,
-                                                         name, options_.initiator)));
+  const BlockInfo& info = device->info();
+  const bool is_dvd = options.unit == ScsiUnit::kDvd;
+  const uint32_t sector_bytes = is_dvd ? DvdTarget::kBlockBytes : options.sector_bytes;
+  if (sector_bytes != 0 &&
+      (!std::has_single_bit(sector_bytes) || sector_bytes < info.block_bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": sector bytes is ", sector_bytes,
+                                                   ", the back end has ", info.block_bytes));
+  }
+  std::unique_ptr<ScsiTarget> target;
+  if (is_dvd) {
+    target = std::make_unique<DvdTarget>(std::move(device), executor_);
+  } else {
+    target = std::make_unique<DiskTarget>(std::move(device), executor_, options, name,
+                                          options_.initiator);
+  }
+  VMBUSKIT_RETURN_IF_ERROR(luns_.Attach(address, std::move(target)));
   NotifyOfDisks();
   return absl::OkStatus();
 }

@@ -19,6 +19,7 @@
 #include "devices/storvsc/host/storvsp.h"
 #include "devices/storvsc/protocol.h"
 #include "devices/storvsc/scsi.h"
+#include "framework/base/saved_state.h"
 #include "framework/channel/channel_pair.h"
 #include "framework/channel/packet_ranges.h"
 #include "framework/channel/payload.h"
@@ -81,29 +82,56 @@ class StorvspGuest {
     return memory_->Translate(gpa, bytes).value();
   }
   void Run() { EXPECT_TRUE(sim_.RunUntilIdle().ok()); }
-  Channel& host(uint16_t index = 0) { return channels_.at(index)->pair->host(); }
+  Channel& host(uint16_t index = 0) { return *channels_.at(index)->host; }
   Channel& channel(uint16_t index = 0) { return channels_.at(index)->pair->guest(); }
   // Messages of the host that are no answers.
   std::vector<RecordingHandler::Record>& messages() { return channels_.at(0)->handler.packets; }
 
   void Open(uint16_t index = 0, uint32_t ring_bytes = 64 * 1024) {
-    auto made = std::make_unique<Open_>();
-    ChannelPair::Options options;
-    options.up_bytes = options.down_bytes = ring_bytes;
-    options.host.max_packet_bytes = 64 * 1024;
-    made->pair = std::make_unique<ChannelPair>(guest_executor_, host_executor_, options);
+    auto made = std::make_unique<Opened>();
+    made->pair = std::make_unique<ChannelPair>(
+        guest_executor_, host_executor_,
+        ChannelPair::Options{.up_bytes = ring_bytes, .down_bytes = ring_bytes, .with_host = false});
     made->pair->guest().Start(made->handler);
+    MakeHost(*made);
     const SimTurn turn = sim_.Enter(host_executor_);
-    EXPECT_TRUE(vsp_->OnOpen(made->pair->host(), context_.open_data(index)).ok());
+    EXPECT_TRUE(vsp_->OnOpen(*made->host, context_.open_data(index)).ok());
     channels_[index] = std::move(made);
   }
   void Close(uint16_t index = 0) {
     const SimTurn turn = sim_.Enter(host_executor_);
-    Open_& open = *channels_.at(index);
-    open.pair->host().Close(absl::CancelledError("test ends"));
-    vsp_->OnClose(open.pair->host());
-    open.pair->guest().Close(absl::CancelledError("test ends"));
+    Opened& opened = *channels_.at(index);
+    opened.host->Close(absl::CancelledError("test ends"));
+    vsp_->OnClose(*opened.host);
+    opened.pair->DestroyGuest();
+    opened.pair->to_host().Connect(nullptr);
     channels_.erase(index);
+  }
+  void DestroyVsp() {
+    const SimTurn turn = sim_.Enter(host_executor_);
+    vsp_.reset();
+  }
+  // As the embedded host does it with a VSP that the embedder made: the guest's end stays as it is.
+  void SaveAndRestore() {
+    const SimTurn turn = sim_.Enter(host_executor_);
+    StateWriter writer;
+    for (auto& [index, opened] : channels_) opened->host->Exchange(writer);
+    ASSERT_TRUE(vsp_->Save(writer).ok());
+    const std::vector<std::byte> saved = std::move(writer).Take();
+    for (auto& [index, opened] : channels_) {
+      opened->host->Vanish();
+      vsp_->OnClose(*opened->host);
+    }
+    StateReader reader(saved);
+    for (auto& [index, opened] : channels_) {
+      MakeHost(*opened);
+      opened->host->Exchange(reader);
+    }
+    ASSERT_TRUE(vsp_->Restore(reader).ok()) << reader.status();
+    ASSERT_TRUE(reader.Finish().ok());
+    for (auto& [index, opened] : channels_) {
+      ASSERT_TRUE(vsp_->OnReopen(*opened->host, context_.open_data(index)).ok());
+    }
   }
 
   // Starts a request; its completion can be read from `Reply` when it is there.
@@ -185,10 +213,22 @@ class StorvspGuest {
   }
 
  private:
-  struct Open_ {
+  struct Opened {
     RecordingHandler handler;
     std::unique_ptr<ChannelPair> pair;
+    std::unique_ptr<Channel> host;
   };
+
+  void MakeHost(Opened& opened) {
+    opened.host = std::make_unique<Channel>(
+        host_executor_, Channel::Options{.name = "host end",
+                                         .incoming = opened.pair->up(),
+                                         .outgoing = opened.pair->down(),
+                                         .signal_peer = opened.pair->to_guest().raise(),
+                                         .max_packet_bytes = 64 * 1024,
+                                         .guest_end = false});
+    opened.pair->to_host().Connect(opened.host.get());
+  }
 
   SimScheduler sim_;
   SimExecutor& guest_executor_ = sim_.NewExecutor(0);
@@ -197,7 +237,7 @@ class StorvspGuest {
   FakeVspContext context_;
   std::vector<std::unique_ptr<RecordingRequest>> requests_;
   std::unique_ptr<Storvsp> vsp_;
-  std::map<uint16_t, std::unique_ptr<Open_>> channels_;
+  std::map<uint16_t, std::unique_ptr<Opened>> channels_;
 };
 
 }  // namespace vmbuskit

@@ -28,6 +28,7 @@ class FakeVspContext final : public VspContext {
     return absl::NotFoundError("no GPADL " + std::to_string(handle));
   }
   uint32_t OfferSubchannels(uint32_t count) override { return subchannels_offered = count; }
+  void OnMemoryReleased() override { ++memory_released; }
   uint64_t ReferenceTime() override {
     return static_cast<uint64_t>(executor_.Now().time_since_epoch().count()) / 100;
   }
@@ -37,6 +38,7 @@ class FakeVspContext final : public VspContext {
   }
 
   uint32_t subchannels_offered = 0;
+  int memory_released = 0;
 
  private:
   Executor& executor_;
