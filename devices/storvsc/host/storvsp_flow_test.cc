@@ -99,6 +99,7 @@ TEST_F(StorvspFlowTest, AnAbortingResetWaitsForTheBackEndAndEndsWhatCameBefore) 
   Make({.reset = StorvspOptions::Reset::kAbort});
   guest_->Open(1);
   RecordingRequest& one = guest_->StartScsi({.cdb = kRead8, .bytes = 4096});
+  guest_->Run();
   RecordingRequest& two = guest_->StartScsi({.cdb = kRead8, .bytes = 4096}, 1);
   guest_->Run();
   StorvspGuest::Packet64 packet{};

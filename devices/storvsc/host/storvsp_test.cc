@@ -233,5 +233,72 @@ TEST_F(StorvspTest, UnknownOperationsAreInvalid) {
   }
 }
 
+TEST_F(StorvspTest, MoreThanOneRangeIsRefused) {
+  Attach();
+  guest_.Initialize();
+  const StorvspGuest::Packet64 packet =
+      StorvspGuest::PacketOf({.cdb = {0x28, 0, 0, 0, 0, 0, 0, 0, 2, 0}, .bytes = 1024});
+  const PageBuffer buffers[] = {{.pfn = 16, .offset = 0, .length = 512},
+                                {.pfn = 17, .offset = 0, .length = 512}};
+  std::byte space[PageBuffersBytes(2)];
+  RecordingRequest& request = guest_.Start({.type = PacketType::kGpaDirect,
+                                            .extension = BuildPageBuffers(space, buffers),
+                                            .payload = BytesOf(packet)});
+  guest_.Run();
+  EXPECT_EQ(StorvspGuest::ReplyOf(request).status(), kStatusInvalidParameter);
+}
+
+TEST(StorvspKinds, AnIdeChannelForcesThePathButNotForReportLuns) {
+  StorvspGuest guest({.kind = StorvspOptions::Kind::kIde, .ide_path = 1});
+  ASSERT_TRUE(guest.vsp().Attach({.path = 1}, std::make_shared<RamDisk>()).ok());
+  guest.Open();
+  (void)guest.DoOperation(storvsc::kBeginInitialization);
+  (void)guest.DoOperation(storvsc::kQueryProtocolVersion, 0x0602);
+  const ScsiReply properties = guest.DoOperation(storvsc::kQueryProperties);
+  storvsc::ChannelProperties read;
+  std::memcpy(&read, &properties.packet.body, sizeof read);
+  EXPECT_EQ(read.max_channel_count, 0u);
+  EXPECT_EQ(read.flags, storvsc::kPropertyMultiChannel);
+  EXPECT_EQ(guest.DoOperation(storvsc::kFcHbaData).status(), kStatusInvalidParameter);
+  EXPECT_EQ(guest.DoOperation(storvsc::kCreateSubchannels, 1).status(), kStatusInvalidParameter);
+  EXPECT_EQ(guest.DoOperation(storvsc::kEndInitialization).status(), 0u);
+  for (const uint8_t path : {0, 1, 5}) {
+    EXPECT_EQ(guest.Do({.cdb = {0, 0, 0, 0, 0, 0}, .address = {.path = path}}).srb_status(),
+              storvsc::kSrbSuccess);
+    EXPECT_EQ(guest
+                  .Do({.cdb = {0xA0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0},
+                       .bytes = 64,
+                       .address = {.path = path}})
+                  .transferred(),
+              path == 1 ? 16u : 8u);
+  }
+}
+
+TEST(StorvspKinds, AFibreChannelAdapterTellsItsNames) {
+  StorvspOptions options{.kind = StorvspOptions::Kind::kFibreChannel};
+  options.wwns.primary_active = 1;
+  options.wwns.primary_port = {1, 2, 3, 4, 5, 6, 7, 8};
+  StorvspGuest guest(options);
+  guest.Open();
+  (void)guest.DoOperation(storvsc::kBeginInitialization);
+  (void)guest.DoOperation(storvsc::kQueryProtocolVersion, 0x0602);
+  EXPECT_EQ(guest.DoOperation(storvsc::kFcHbaData).status(), kStatusInvalidDeviceState);
+  (void)guest.DoOperation(storvsc::kQueryProperties);
+  const ScsiReply names = guest.DoOperation(storvsc::kFcHbaData);
+  EXPECT_EQ(ToHex(BytesOf(names.packet).subspan(12, 12)), "01 00 00 00 01 02 03 04 05 06 07 08");
+  EXPECT_EQ(guest.DoOperation(storvsc::kEndInitialization).status(), 0u);
+}
+
+TEST(StorvspKinds, AHostOf6_0RejectsWhatIsNewer) {
+  StorvspGuest guest({.version_min = 0x0501, .version_max = 0x0600});
+  guest.Open();
+  (void)guest.DoOperation(storvsc::kBeginInitialization);
+  for (const uint16_t version : {0x0602, 0x0402, 0x0200}) {
+    EXPECT_EQ(guest.DoOperation(storvsc::kQueryProtocolVersion, version).status(),
+              storvsc::kStatusRevisionMismatch);
+  }
+  EXPECT_EQ(guest.DoOperation(storvsc::kQueryProtocolVersion, 0x0600).status(), 0u);
+}
+
 }  // namespace
 }  // namespace vmbuskit
