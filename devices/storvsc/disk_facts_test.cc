@@ -1,13 +1,13 @@
 // The answers of section 7.1, as hosts give them and as nobody should.
 #include "devices/storvsc/disk_facts.h"
 
-#include <random>
 #include <string>
 #include <vector>
 
 #include "devices/storvsc/protocol.h"
 #include "framework/base/hex.h"
 #include "gtest/gtest.h"
+#include "platform/random.h"
 
 namespace vmbuskit {
 namespace {
@@ -246,10 +246,10 @@ TEST(DiskFacts, LimitsOfTheDiskItselfCount) {
 
 // Whatever bytes a host sends, parsers end and stay inside; the sanitizers watch.
 TEST(DiskFacts, ArbitraryBytesAreBounded) {
-  std::mt19937 random(7);
+  Random random(7);
   for (int round = 0; round < 20'000; ++round) {
-    Bytes bytes(random() % 70);
-    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+    Bytes bytes(random.Next() % 70);
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.Next());
     if (bytes.size() > 1 && round % 2 == 0) {
       constexpr uint8_t kPages[] = {0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2};
       bytes[1] = static_cast<std::byte>(kPages[round / 2 % std::size(kPages)]);

@@ -1,10 +1,9 @@
 // What programs see of a disk: the requests of block_device.h over SCSI.
 #include "devices/storvsc/scsi_disk.h"
 
-#include <random>
-
 #include "devices/storvsc/scsi_disk_testing.h"
 #include "platform/allocation_counter.h"
+#include "platform/random.h"
 
 namespace vmbuskit {
 namespace {
@@ -318,7 +317,7 @@ TEST_F(DiskTest, NothingIsAllocatedPerRequest) {
 class DiskModelTest : public ScsiDiskTest, public testing::WithParamInterface<int> {};
 
 TEST_P(DiskModelTest, RandomRequestsMatchTheModel) {
-  std::mt19937 random(static_cast<uint32_t>(GetParam()));
+  Random random(static_cast<uint32_t>(GetParam()));
   options.info.max_transfer_bytes = GetParam() % 3 == 0 ? 8192 : 64 * 1024;
   options.info.queue_depth = GetParam() % 4 == 0 ? 1 : 6;
   options.info.discard = options.info.write_zeroes = GetParam() % 3 == 1;
@@ -329,34 +328,36 @@ TEST_P(DiskModelTest, RandomRequestsMatchTheModel) {
   std::vector<std::byte> model(kDiskBytes);
   BlockBuffer buffer = Guest(256 * 1024), heap = BlockBuffer::OfHeap(256 * 1024);
   for (int round = 0; round < 300; ++round) {
-    const uint64_t offset = random() % 512 * 512;
+    const uint64_t offset = random.Next() % 512 * 512;
     std::vector<BlockSegment> parts;
     uint32_t total = 0;
-    const uint32_t wanted = (1 + random() % 200) * 512;
+    const uint32_t wanted = (1 + random.Next() % 200) * 512;
     uint32_t in_guest = 0, in_heap = 0;
     while (total < wanted) {
-      const bool from_heap = random() % 3 == 0;
+      const bool from_heap = random.Next() % 3 == 0;
       uint32_t& used = from_heap ? in_heap : in_guest;
-      used +=
-          random() % 2 == 0 ? static_cast<uint32_t>(random() % 300) : (4096 - used % 4096) % 4096;
+      used += random.Next() % 2 == 0 ? static_cast<uint32_t>(random.Next() % 300)
+                                     : (4096 - used % 4096) % 4096;
       const uint32_t length = std::min<uint32_t>(
-          wanted - total, random() % 4 == 0 ? random() % 700 : 4096 * (1 + random() % 4));
+          wanted - total,
+          random.Next() % 4 == 0 ? random.Next() % 700 : 4096 * (1 + random.Next() % 4));
       parts.push_back(Part(from_heap ? heap : buffer, used, length));
       used += length;
       total += length;
       if (used > 200 * 1024) break;
     }
     if (total % 512 != 0 || total == 0) continue;
-    const uint32_t kind = random() % 5;
+    const uint32_t kind = random.Next() % 5;
     const Op operation =
-        kind < 2   ? Op::kWrite
-        : kind < 4 ? Op::kRead
-                   : (options.info.discard && random() % 2 == 0 ? Op::kDiscard : Op::kWriteZeroes);
+        kind < 2 ? Op::kWrite
+        : kind < 4
+            ? Op::kRead
+            : (options.info.discard && random.Next() % 2 == 0 ? Op::kDiscard : Op::kWriteZeroes);
     TestBlock request(operation, offset, parts);
     size_t at = offset;
     if (operation == Op::kWrite) {
       for (const BlockSegment& part : parts) {
-        Fill({part.data, part.bytes}, random());
+        Fill({part.data, part.bytes}, random.Next());
         std::memcpy(model.data() + at, part.data, part.bytes);
         at += part.bytes;
       }

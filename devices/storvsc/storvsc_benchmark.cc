@@ -58,11 +58,11 @@ void CacheLine(benchmark::State& state) {
     std::atomic<uint64_t> value = 0;
   };
   Word there, back;
-  std::atomic<bool> stop = false;
+  std::atomic<bool> ready = false, stop = false;
   const std::vector<uint32_t>& cpus = StorvscRig::Cpus();
-  if (cpus.size() > 1) (void)PinCurrentThread(cpus[0]);
+  if (cpus.size() > 1) (void)PinCurrentThread(cpus[1]);  // which the other thread inherits
   std::thread echo([&] {
-    if (cpus.size() > 1) (void)PinCurrentThread(cpus[1]);
+    ready.store(true);
     uint64_t seen = 0;
     while (!stop.load(std::memory_order_relaxed)) {
       const uint64_t value = there.value.load(std::memory_order_acquire);
@@ -71,6 +71,9 @@ void CacheLine(benchmark::State& state) {
       back.value.store(value, std::memory_order_release);
     }
   });
+  if (cpus.size() > 1) (void)PinCurrentThread(cpus[0]);
+  while (!ready.load()) {
+  }
   uint64_t round = 0;
   for (auto _ : state) {
     for (int i = 0; i < 1000; ++i) {

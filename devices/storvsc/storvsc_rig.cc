@@ -48,11 +48,10 @@ StorvscRig::StorvscRig(Threads threads)
   const std::vector<uint32_t>& cpus = Cpus();
   if (threads == Threads::kTwo) {
     ExecutorThread::Options options = {.executor = Polling(1)};
-    if (cpus.size() > 1) {
-      options.pin_to_cpu = cpus[1];
-      (void)PinCurrentThread(cpus[0]);
-    }
+    if (cpus.size() > 1) options.pin_to_cpu = cpus[1];
     host_thread_ = ExecutorThread::Start(options).value();
+    // Only now: a thread inherits where its maker may run, and with a real-time priority would not get away from it.
+    if (cpus.size() > 1) (void)PinCurrentThread(cpus[0]);
   } else {
     host_executor_ = LinuxExecutor::Create(Polling(1)).value();
   }
