@@ -34,7 +34,8 @@ class ScsiLane;
 enum class ScsiEnd : uint8_t {
   kCompleted,  // the host answered: the result is filled in
   kRefused,  // breaks a rule of this header, or fits into no packet of the channel: it was not sent
-  kGone,  // the channel ended and the host let go of the memory; whether it was carried out is not known
+  // The channel ended and the host let go of the memory; whether it was carried out is not known.
+  kGone,
   kLost,  // as kGone, but the host may still use the memory: it must not be used for anything else
 };
 

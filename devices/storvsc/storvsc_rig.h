@@ -36,7 +36,8 @@ class StorvscRig final : public ScsiLaneListener {
     bool write = false;
   };
 
-  // What the first caller may run on, before anybody pinned a thread: the guest polls on the first, the host on the next.
+  // What the first caller may run on, before anybody pinned a thread. The guest polls on the first, the host on the
+  // next.
   static const std::vector<uint32_t>& Cpus();
 
   explicit StorvscRig(Threads threads);
