@@ -24,6 +24,7 @@ class EchoVsp final : public Vsp, private Request {
   absl::Status OnOpen(Channel& channel, const OpenData& data) override {
     VMBUSKIT_RETURN_IF_ERROR(CheckPrimary(channel, data));
     channel_ = &channel;
+    sent_ = answered_ = wrong_ = late_ = 0;  // of this guest's driver, not of those before it
     channel.Start(*this);
     return absl::OkStatus();
   }

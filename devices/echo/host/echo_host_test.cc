@@ -96,6 +96,25 @@ TEST_F(EchoHostTest, NoticesAnAnswerThatDiffersInOneBit) {
   EXPECT_EQ(Count("wrong"), 1u);
 }
 
+// The campaign (seed 278724) took what a crashed guest had answered for the next one's answer.
+TEST_F(EchoHostTest, TheFiguresAreOfTheChannelThatIsOpen) {
+  spoil_ = true;
+  ASSERT_EQ(Negotiate(2), 1);
+  ASSERT_EQ(Count("wrong"), 1u);
+  ChannelPair next;
+  RecordingHandler guest;
+  next.guest().Start(guest);
+  SimTurn turn = pair_.sim().Enter(static_cast<SimExecutor&>(pair_.host_executor()));
+  pair_.host().Close(absl::CancelledError("the guest crashed"));
+  vsp_->OnClose(pair_.host());
+  EXPECT_EQ(Count("wrong"), 1u) << "still to be seen";
+  ASSERT_TRUE(vsp_->OnOpen(next.host(), context_.open_data()).ok());
+  EXPECT_EQ(Count("wrong"), 0u);
+  EXPECT_EQ(Count("sent"), 0u);
+  next.host().Close(absl::CancelledError("test ends"));
+  vsp_->OnClose(next.host());
+}
+
 TEST_F(EchoHostTest, CountsAnAnswerThatDoesNotCome) {
   answering_ = false;
   ASSERT_EQ(Negotiate(2), 1);
