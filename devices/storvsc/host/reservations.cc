@@ -275,7 +275,7 @@ void Reservations::Exchange(Archive& archive) {
   bool is_held = held_.has_value();
   archive(is_held);
   if (!is_held) return held_.reset();
-  if (!held_) held_.emplace();
+  if (!held_) held_ = Holder{};
   archive(held_->initiator);
   archive.AtMost("reservation type", held_->type, kExclusiveAccessAllRegistrants);
   if constexpr (Archive::kLoading) {
