@@ -7,8 +7,12 @@
 #include <utility>
 
 #include "devices/storvsc/host/ram_disk.h"
+#include "devices/storvsc/host/storvsc_fc_host.h"
 #include "devices/storvsc/host/storvsc_host.h"
+#include "devices/storvsc/host/storvsc_ide_host.h"
 #include "devices/storvsc/host/storvsp.h"
+#include "devices/storvsc/storvsc_fc.h"
+#include "devices/storvsc/storvsc_ide.h"
 #include "tests/system/disk_traffic.h"
 #include "tests/system/world.h"
 
@@ -119,6 +123,37 @@ class StorvscSystem : public DeviceObserver, public BlockControllerListener {
     return options;
   }
 };
+
+// What a product lists: the guest's class beside the host's, which brings a disk of its own.
+struct ListedClasses {
+  const DeviceClass& guest;
+  const VspClass& host;
+};
+
+class StorvscListedTest : public ::testing::TestWithParam<ListedClasses> {};
+
+TEST_P(StorvscListedTest, ShowsItsDisk) {
+  const VspClass& host = GetParam().host;
+  StorvscSystem system(1, 2, GetParam().guest);
+  ASSERT_TRUE(system.world
+                  .OnHost([&host](EmbeddedHost& embedded) {
+                    return embedded.AddDevice(host, host.default_instance_id);
+                  })
+                  .ok());
+  system.world.Start();
+  system.world.Settle();
+  EXPECT_EQ(system.world.Info(host.default_instance_id).class_name, host.name);
+  ASSERT_EQ(system.published.size(), 1u);
+  const auto& [address, disk] = *system.published.begin();
+  EXPECT_EQ(address, BlockAddress());
+  EXPECT_EQ(disk->bytes(), 64u << 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Class, StorvscListedTest,
+                         ::testing::Values(ListedClasses{StorvscClass(), StorvscVspClass()},
+                                           ListedClasses{StorvscIdeClass(), StorvscIdeVspClass()},
+                                           ListedClasses{StorvscFcClass(), StorvscFcVspClass()}),
+                         [](const auto& info) { return std::string(info.param.host.name); });
 
 class StorvscVersionTest : public ::testing::TestWithParam<uint16_t> {};
 

@@ -3,10 +3,12 @@
 //   DiskTarget disk(device, executor, {.serial = "0042"}, address);
 //   if (disk.Execute(task)) ...
 //
-// Other than the reference's own host (openvmm), on purpose: WRITE AND VERIFY writes and reads back; VERIFY with BYTCHK 1
-// compares; a mode page that keeps to the standard is accepted by MODE SELECT; FUA works over back ends without it (a flush follows); the write cache bit tells the truth about the back end.
+// Other than the reference's own host (openvmm), on purpose: WRITE AND VERIFY writes and reads back; VERIFY with
+// BYTCHK 1 compares; a mode page that keeps to the standard is accepted by MODE SELECT; FUA works over back ends
+// without it (a flush follows); the write cache bit tells the truth about the back end.
 //
-// Thread safety: the executor. Lifetime: longer than its tasks. Units: sectors ("blocks" of SCSI) where a name says so.
+// Thread safety: the executor. Lifetime: longer than its tasks. Units: sectors ("blocks" of SCSI) where a name says
+// so.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_DISK_TARGET_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_DISK_TARGET_H_
 

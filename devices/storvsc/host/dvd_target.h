@@ -1,10 +1,11 @@
-// A DVD-ROM drive (ATAPI command set, the minimum that guests ask for) over a BlockDevice. Source: protocol 10 section
-// 7.2; its result shapes differ from a disk's.
+// A DVD-ROM drive (ATAPI command set, the minimum that guests ask for) over a BlockDevice. Source: protocol 10
+// section 7.2; its result shapes differ from a disk's.
 //
 //   vsp.Attach({.lun = 1}, image, {.unit = ScsiUnit::kDvd});
 //
-// A drive that starts with a medium reports "removed" at the first media poll (GET EVENT STATUS), has none until the next,
-// and reports it as new there, as the reference's does. Of the reference's bugs GET CONFIGURATION's two lengths are put right (section 7.2).
+// A drive that starts with a medium reports "removed" at the first media poll (GET EVENT STATUS), has none until
+// the next, and reports it as new there, as the reference's does. Of the reference's bugs GET CONFIGURATION's two
+// lengths are put right (section 7.2).
 //
 // Thread safety: the executor. Lifetime: longer than its tasks. Units: blocks of 2048 bytes.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_DVD_TARGET_H_

@@ -1,9 +1,11 @@
-// What is behind a LUN: takes a command, ends it at once or later. Sans-IO but for its block device: no ring, no packet.
+// What is behind a LUN: takes a command, ends it at once or later. Sans-IO but for its block device: no ring, no
+// packet.
 //
 //   if (target.Execute(task)) Answer(task.outcome);     // else task.OnEnd() follows, exactly once
 //
 // A task carries everything that its command needs on the way, one block request included, so that nothing is
-// allocated. Its data is the guest's memory, which changes whenever the guest likes: every byte of it is looked at once.
+// allocated. Its data is the guest's memory, which changes whenever the guest likes: every byte of it is looked at
+// once.
 //
 // Thread safety: the executor that the target was made for. Lifetime: a task lives until it ended, and the target
 // longer than its tasks. Units: bytes.

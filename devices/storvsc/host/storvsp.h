@@ -5,16 +5,16 @@
 //   VMBUSKIT_RETURN_IF_ERROR(vsp->Attach({.lun = 0}, disk, {.serial = "0042"}));   // at any time: the guest is told
 //   VMBUSKIT_RETURN_IF_ERROR(vsp->Detach({.lun = 0}));
 //
-// Disks may stay away and come while the guest runs. Work that is under way on a disk that is taken away, or on a channel
-// that closes, goes on to its end: the disk and the guest's memory are held so long (HoldsMemory). A controller may be
-// destroyed with work under way; what it holds goes with the end of that, on the executor.
+// Disks may stay away and come while the guest runs. Work that is under way on a disk that is taken away, or on a
+// channel that closes, goes on to its end: the disk and the guest's memory are held so long (HoldsMemory). A
+// controller may be destroyed with work under way; what it holds goes with the end of that, on the executor.
 //
-// Saved are protocol state, sense, reservations and what is under way, not the disks: those of the machine that restores
-// are to have the same contents, and nothing may be at work on them any more that was before.
+// Saved are protocol state, sense, reservations and what is under way, not the disks: those of the machine that
+// restores are to have the same contents, and nothing may be at work on them any more that was before.
 //
 // Thread safety: the host executor. Lifetime: as a Vsp.
-// Errors: of Attach and Detach as said there. A guest that breaks a rule gets sense data or an NTSTATUS, or its channel
-// ends; the counters of Inspect tell.
+// Errors: of Attach and Detach as said there. A guest that breaks a rule gets sense data or an NTSTATUS, or its
+// channel ends; the counters of Inspect tell.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_STORVSP_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_STORVSP_H_
 
