@@ -57,13 +57,20 @@ Task<absl::StatusOr<std::vector<std::byte>>> LunProbe::Read(BlockAddress address
   const ScsiCall call = ScsiCall::In(address, cdb, cdb_bytes, data);
   absl::StatusOr<ScsiReply> reply = co_await caller_.ExecutePatiently(call);
   if (!reply.ok()) co_return reply.status();
+  if (reply->absent()) co_return absl::NotFoundError("no such LUN");
   data.resize(reply->succeeded() ? std::min<size_t>(reply->transferred, bytes) : 0);
   co_return data;
 }
 
 Task<absl::StatusOr<std::vector<std::byte>>> LunProbe::ReadVpd(BlockAddress address, uint8_t page) {
   const ScsiCdb cdb = {scsi::kInquiry, 1, page, 0, kVpdBytes};
-  return Read(address, cdb, 6, kVpdBytes);
+  absl::StatusOr<std::vector<std::byte>> data = co_await Read(address, cdb, 6, kVpdBytes);
+  // Some hosts answer for LUNs that are not there, with a qualifier that says so.
+  constexpr uint8_t kNoUnit = 3;
+  if (data.ok() && !data->empty() && static_cast<uint8_t>((*data)[0]) >> 5 == kNoUnit) {
+    co_return absl::NotFoundError("no such LUN");
+  }
+  co_return data;
 }
 
 Task<absl::StatusOr<std::vector<uint8_t>>> LunProbe::ReportLuns(uint8_t path, uint8_t target) {
@@ -87,6 +94,7 @@ Task<absl::StatusOr<std::vector<uint8_t>>> LunProbe::ReportLuns(uint8_t path, ui
 Task<absl::StatusOr<std::optional<InquiryFacts>>> LunProbe::Inquire(BlockAddress address) {
   const ScsiCdb cdb = {scsi::kInquiry, 0, 0, 0, kInquiryBytes};
   absl::StatusOr<std::vector<std::byte>> data = co_await Read(address, cdb, 6, kInquiryBytes);
+  if (absl::IsNotFound(data.status())) co_return std::nullopt;
   if (!data.ok()) co_return data.status();
   // Only what succeeded counts: an untouched buffer looks like a disk (section 5.4).
   const InquiryFacts facts = ParseInquiry(*data);
@@ -150,6 +158,7 @@ Task<absl::StatusOr<MediumEvent>> LunProbe::PollMedium(BlockAddress address) {
   ScsiCdb cdb = {scsi::kGetEventStatus, 1, 0, 0, kMediaClassMask};
   cdb[8] = kEventBytes;
   absl::StatusOr<std::vector<std::byte>> data = co_await Read(address, cdb, 10, kEventBytes);
+  if (absl::IsNotFound(data.status())) co_return MediumEvent{};
   if (!data.ok()) co_return data.status();
   co_return ParseMediumEvent(*data);
 }

@@ -47,7 +47,7 @@ class LunProbe {
   Task<absl::StatusOr<std::vector<uint8_t>>> ReportLuns(uint8_t path, uint8_t target);
   // Standard INQUIRY; nullopt when there is no such LUN.
   Task<absl::StatusOr<std::optional<InquiryFacts>>> Inquire(BlockAddress address);
-  // The rest of a disk that is there, its VPD pages, capacity and mode.
+  // The rest of a disk that is there, its VPD pages, capacity and mode. NotFound: it went meanwhile.
   Task<absl::StatusOr<DiskFacts>> Identify(BlockAddress address, InquiryFacts inquiry);
   // False: no such LUN. A disk that is not ready is there.
   Task<absl::StatusOr<bool>> IsThere(BlockAddress address);
@@ -56,7 +56,7 @@ class LunProbe {
   Task<absl::StatusOr<MediumEvent>> PollMedium(BlockAddress address);
 
  private:
-  // The bytes that came, at most `bytes`; empty when the command failed.
+  // The bytes that came, at most `bytes`; empty when the command failed. NotFound: there is no such LUN.
   Task<absl::StatusOr<std::vector<std::byte>>> Read(BlockAddress address, ScsiCdb cdb,
                                                     uint8_t cdb_bytes, uint32_t bytes);
   Task<absl::StatusOr<std::vector<std::byte>>> ReadVpd(BlockAddress address, uint8_t page);

@@ -63,6 +63,25 @@ TEST_F(StorvscDisksTest, DisksComeAndGoWithTheHostsHints) {
   EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 +0:0:2 -0:0:1 ");
 }
 
+// Else a disk without an id, that needs no flushes, would be there until the next scan.
+TEST_F(StorvscDisksTest, ALunThatGoesWhileItIsIdentifiedIsNotPublished) {
+  for (const bool fails : {false, true}) {
+    for (const uint8_t last : {scsi::kInquiry, scsi::kModeSense6}) {
+      storvsp.absent_inquiry_fails = fails;
+      storvsp.luns[{.lun = 1}] = {};
+      storvsp.intercept = [&](const HostCommand& command) {
+        const bool page =
+            command.opcode() == scsi::kInquiry && (command.request.cdb_or_sense[1] & 1);
+        const bool now = last == scsi::kInquiry ? page : command.opcode() == last;
+        if (command.request.lun == 1 && now) storvsp.luns.erase({.lun = 1});
+        return false;
+      };
+      controller == nullptr ? Start() : HostHints();
+      EXPECT_EQ(listener.journal, "+0:0:0 ") << fails << " " << int{last};
+    }
+  }
+}
+
 TEST_F(StorvscDisksTest, AnotherDiskAtTheSameLunIsAnotherDisk) {
   Start();
   const std::shared_ptr<BlockDevice> first = Disk();
