@@ -36,6 +36,8 @@ Director::Director(const FaultPlan& plan, const ScenarioOptions& options)
     return;
   }
   devices_.resize(workload_->device_count());
+  faults_.set_on_silence(Callback::To<&Director::OnSilence>(this));
+  machine_->set_on_guest_ended(Callback::To<&Director::OnGuestEnded>(this));
   machine_->outbox().set_on_dropped(Callback::To<&Director::ExcuseHost>(this));
   operations_ = std::make_unique<TaskGroup>(machine_->cpu(0), "operations");
 }
@@ -68,7 +70,8 @@ ScenarioResult Director::Run() {
 }
 
 void Director::BootAndStart() {
-  machine_->Boot(workload_->classes());
+  machine_->Boot(workload_->classes(), workload_->observer());
+  workload_->OnBoot(machine_->cpus());
   ForgetHarm();
   for (uint32_t device = 0; device < devices_.size(); ++device) {
     if (!devices_[device].id && !random_.OneIn(8)) Offer(device);
@@ -112,9 +115,10 @@ void Director::Disturb() {
       {plan.retarget_weight, &Director::Retarget},
       {plan.reconnect_weight, &Director::Reconnect},
       {plan.crash_weight, &Director::Crash},
-      {plan.restore_weight, &Director::RestoreHost},
+      {workload_->can_be_saved() ? plan.restore_weight : 0, &Director::RestoreHost},
       {plan.hostile_ring_weight, &Director::ScribbleInRing},
       {plan.hostile_message_weight, &Director::SendHostileMessage},
+      {workload_->has_disturbances() ? plan.workload_weight : 0, &Director::DisturbWorkload},
   };
   uint64_t total = 0;
   for (const auto& [weight, kind] : kinds) total += weight;

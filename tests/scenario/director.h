@@ -47,6 +47,9 @@ class Director {
   void RestoreHost(uint32_t);
   void ScribbleInRing(uint32_t device);
   void SendHostileMessage(uint32_t);
+  void DisturbWorkload(uint32_t device);
+  void OnSilence() { excused_ = true; }
+  void OnGuestEnded() { workload_->ReleaseGuest(machine_->sim()); }
 
   void Spawn(const char* what, Task<absl::Status> task);
   void JoinOperations();

@@ -20,6 +20,8 @@ void Director::Offer(uint32_t device) {
   faults_.Note("host offers device ", device);
   const auto id =
       machine_->OnHost([&](EmbeddedHost& host) { return workload_->Offer(host, device); });
+  // It is still on its way out: back ends have the guest's memory.
+  if (absl::IsAlreadyExists(id.status())) return faults_.Note("not yet");
   if (!id.ok()) return faults_.Report(id.status());
   known = {.id = *id, .harmed = false};
   if (excused_) workload_->Harm(device);
@@ -95,8 +97,10 @@ void Director::Crash(uint32_t) {
   JoinOperations();
   if (!ok()) return;
   // A dead guest answers nobody.
-  for (uint32_t device = 0; device < devices_.size(); ++device) workload_->Harm(device);
-  machine_->Crash(/*with_crash_path=*/random_.OneIn(2));
+  const bool with_crash_path = random_.OneIn(2);
+  workload_->BeginCrash(machine_->sim(), !with_crash_path);
+  machine_->Crash(with_crash_path);
+  workload_->EndCrash();
   if (ok()) BootAndStart();
 }
 
@@ -125,6 +129,7 @@ void Director::ScribbleInRing(uint32_t device) {
   if (pages.empty()) return;
   devices_[device].harmed = true;
   workload_->Harm(device);
+  if (workload_->harm_spreads()) ExcuseHost();
   const uint64_t strokes = 1 + random_.Below(8);
   for (uint64_t i = 0; i < strokes; ++i) {
     const Pfn page = pages[random_.Below(pages.size())];
@@ -137,6 +142,13 @@ void Director::ScribbleInRing(uint32_t device) {
     faults_.Note("somebody writes ", value, " at ", offset, " of page ", page, " of device ",
                  device);
   }
+}
+
+void Director::DisturbWorkload(uint32_t device) {
+  const Device& known = devices_[device];
+  if (!known.id) return;
+  machine_->OnHost(
+      [&](EmbeddedHost& host) { workload_->Disturb(host, device, *known.id, random_); });
 }
 
 void Director::SendHostileMessage(uint32_t) {

@@ -62,6 +62,7 @@ FaultPlan FaultPlan::Draw(Random& random) {
   if (random.OneIn(8)) plan.hostile_ring_weight = 1;
   if (random.OneIn(16)) plan.hostile_message_weight = 1;
   DrawFamily(random, {&plan.signal_served_at_once}, 512);
+  DrawWeights(random, {&plan.workload_weight});
   plan.rescinded_unanswered = random.OneIn(2);
   DrawWeights(random, {&plan.rescind_in_the_act_weight});
   return plan;
@@ -108,6 +109,7 @@ std::string FaultPlan::ToString() const {
   number("restore_weight", restore_weight);
   number("hostile_ring_weight", hostile_ring_weight);
   number("hostile_message_weight", hostile_message_weight);
+  number("workload_weight", workload_weight);
   return text;
 }
 

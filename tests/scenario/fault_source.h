@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "platform/callback.h"
 #include "platform/random.h"
 #include "platform/sim/scheduler.h"
 #include "tests/scenario/fault_plan.h"
@@ -37,6 +38,14 @@ class FaultSource {
   bool active() const { return active_; }
   uint64_t injected() const { return injected_; }
   void CountInjected() { ++injected_; }
+
+  // Storage keeps the host from answering for longer than the guest waits.
+  void NoteSilence() {
+    silent_ = true;
+    if (on_silence_) on_silence_();
+  }
+  bool silent() const { return silent_; }
+  void set_on_silence(Callback on_silence) { on_silence_ = on_silence; }
 
   bool tracing() const { return trace_ != nullptr; }
   // A line of the trace: time, turn, then the arguments one after the other.
@@ -62,6 +71,8 @@ class FaultSource {
   std::ostream* const trace_;
   bool active_ = true;
   uint64_t injected_ = 0;
+  bool silent_ = false;
+  Callback on_silence_;
   absl::Status violation_;
 };
 

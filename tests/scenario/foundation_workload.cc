@@ -118,9 +118,4 @@ std::unique_ptr<Workload> MakeFoundationWorkload(FaultSource& faults) {
   return std::make_unique<FoundationWorkload>(faults);
 }
 
-std::unique_ptr<Workload> MakeWorkload(std::string_view name, FaultSource& faults) {
-  if (name == "foundation") return MakeFoundationWorkload(faults);
-  return nullptr;
-}
-
 }  // namespace vmbuskit

@@ -53,7 +53,7 @@ void Machine::TearDown() {
   host_.reset();
 }
 
-void Machine::Boot(std::span<const DeviceClass* const> classes) {
+void Machine::Boot(std::span<const DeviceClass* const> classes, DeviceObserver* observer) {
   guest_ = std::make_unique<Guest>();
   guest_->pages = std::make_unique<WatchedPages>(*memory_, host_, faults_);
   SynicTransport::Options options;
@@ -61,7 +61,7 @@ void Machine::Boot(std::span<const DeviceClass* const> classes) {
   options.crash_pause = Callback::To<&Machine::PauseInCrash>(this);
   guest_->transport =
       std::make_unique<SynicTransport>(*partition_, ExecutorsOf(cpus_), *guest_->pages, options);
-  guest_->bus = std::make_unique<Bus>(*guest_->transport, Bus::Options{});
+  guest_->bus = std::make_unique<Bus>(*guest_->transport, Bus::Options{.observer = observer});
   faults_.Report(OnBus([&](Bus& bus) { return bus.RegisterClasses(classes); }));
 }
 
@@ -105,6 +105,7 @@ void Machine::Crash(bool with_crash_path) {
 }
 
 void Machine::Destroy(bool pages_may_be_lost) {
+  if (on_guest_ended_) on_guest_ended_();
   const SimTurn turn = sim_.Enter(cpu(0));
   guest_->bus.reset();
   Expect("open channels of a stopped guest", transport().open_channels(), 0);

@@ -37,7 +37,9 @@ class Machine {
   ~Machine();
 
   // A guest with fresh memory management and these drivers, not connected yet.
-  void Boot(std::span<const DeviceClass* const> classes);
+  void Boot(std::span<const DeviceClass* const> classes, DeviceObserver* observer = nullptr);
+  // Called when a guest's devices have stopped, before its memory goes.
+  void set_on_guest_ended(Callback on_guest_ended) { on_guest_ended_ = on_guest_ended; }
   // The guest says good-bye. What it shared must be its own again, unless `host_was_silent`.
   void Shutdown(bool host_was_silent);
   // The guest dies: with its crash path, or without a word (the machine is reset). Nothing is left of it.
@@ -55,6 +57,7 @@ class Machine {
   SimScheduler& sim() { return sim_; }
   SimExecutor& cpu(uint32_t vp) { return *cpus_[vp]; }
   uint32_t vp_count() const { return static_cast<uint32_t>(cpus_.size()); }
+  std::span<SimExecutor* const> cpus() const { return cpus_; }
   ReusedMemory& memory() { return *memory_; }
 
   // Reports, and gives an error, when the task does not end within an hour.
@@ -108,6 +111,7 @@ class Machine {
   std::unique_ptr<EmbeddedHost> host_;
   std::unique_ptr<FaultyPartition> partition_;
   std::unique_ptr<Guest> guest_;
+  Callback on_guest_ended_;
 };
 
 }  // namespace vmbuskit

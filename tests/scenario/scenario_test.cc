@@ -77,6 +77,26 @@ TEST(Scenario, UnknownWorkloadFails) {
             absl::InvalidArgumentError("no workload none"));
 }
 
+TEST(StorageScenario, SameSeedIsTheSameRun) {
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const ScenarioResult once = RunScenario({.seed = seed, .workload = "storage"});
+    EXPECT_TRUE(once.status.ok()) << seed << ": " << once.status;
+    if (seed >= 12) continue;
+    EXPECT_EQ(Describe(once), Describe(RunScenario({.seed = seed, .workload = "storage"}))) << seed;
+  }
+}
+
+TEST(StorageScenario, WithoutFaultsEveryRequestSucceeds) {
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    std::ostringstream trace;
+    const ScenarioResult result =
+        RunScenario({.seed = seed, .workload = "storage", .faults = false, .trace = &trace});
+    EXPECT_TRUE(result.status.ok()) << seed << ": " << result.status;
+    EXPECT_EQ(trace.str().find("ends: medium error"), std::string::npos) << seed;
+    EXPECT_GT(result.packets, 0u) << seed;
+  }
+}
+
 TEST(FaultFreeScenario, InjectsNothingAndSignalsNothingNeedlessly) {
   CampaignTotals totals;
   for (uint64_t seed = 0; seed < kManySeeds; ++seed) {

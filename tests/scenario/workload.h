@@ -18,6 +18,8 @@
 #include "absl/status/statusor.h"
 #include "framework/base/guid.h"
 #include "framework/bus/device.h"
+#include "framework/bus/device_observer.h"
+#include "platform/random.h"
 #include "platform/sim/scheduler.h"
 #include "tests/scenario/fault_source.h"
 #include "transports/embedded_host/embedded_host.h"
@@ -56,12 +58,38 @@ class Workload {
   // The device has fresh memory: what is found there is to be believed again.
   virtual void Renew(uint32_t device) = 0;
   virtual Figures figures() const = 0;
+
+  // ---- For workloads whose users live in the guest beside its devices.
+
+  // Told of running devices; null: nobody wants to know.
+  virtual DeviceObserver* observer() { return nullptr; }
+  // There is a guest with these processors; its bus is not started yet. Between turns.
+  virtual void OnBoot(std::span<SimExecutor* const> cpus) { (void)cpus; }
+  // Its devices have stopped and its memory goes next: nobody may use it any more. Between turns.
+  virtual void ReleaseGuest(SimScheduler& sim) { (void)sim; }
+  // The guest dies now, without a word to the host or not; and it is dead. Between turns.
+  virtual void BeginCrash(SimScheduler& sim, bool without_a_word) {
+    (void)sim, (void)without_a_word;
+    for (uint32_t device = 0; device < device_count(); ++device) Harm(device);
+  }
+  virtual void EndCrash() {}
+
+  // Something of the workload's own happens to a device on offer. In a turn of the host.
+  virtual bool has_disturbances() const { return false; }
+  virtual void Disturb(EmbeddedHost& host, uint32_t device, DeviceId id, Random& random) {
+    (void)host, (void)device, (void)id, (void)random;
+  }
+  // Foreign bytes in one ring lead to foreign bytes anywhere: the ring names other memory of the guest.
+  virtual bool harm_spreads() const { return false; }
+  // The host can be saved and restored under it.
+  virtual bool can_be_saved() const { return true; }
 };
 
 // Null: there is none of that name.
 std::unique_ptr<Workload> MakeWorkload(std::string_view name, FaultSource& faults);
 
 std::unique_ptr<Workload> MakeFoundationWorkload(FaultSource& faults);
+std::unique_ptr<Workload> MakeStorageWorkload(FaultSource& faults);
 
 }  // namespace vmbuskit
 

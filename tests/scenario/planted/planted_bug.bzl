@@ -13,7 +13,7 @@ says how), seeds from 0 on until one fails. It fails when 10,000 do not.
 
 load("//tests/mutants:mutant.bzl", "mutated_source")
 
-def planted_bug(name, src, find, replace):
+def planted_bug(name, src, find, replace, workload = "foundation"):
     """One planted bug and the test that the campaign finds it.
 
     Args:
@@ -21,6 +21,7 @@ def planted_bug(name, src, find, replace):
       src: label of the .cc file.
       find: what stands there exactly once.
       replace: what stands there instead.
+      workload: of the campaign that finds it.
     """
     mutated_source(
         name = name + "_source",
@@ -33,7 +34,10 @@ def planted_bug(name, src, find, replace):
         name = name,
         size = "medium",
         srcs = [":" + name + "_source"],
-        args = [name],
+        args = [
+            name,
+            workload,
+        ],
         copts = ["-O1"],
         # The sanitizers would find the same bugs, later.
         tags = [

@@ -1,6 +1,6 @@
 // One planted bug: the campaign over a product that has it, until a seed fails.
 //
-//   relid_never_released relid_never_released [SEEDS]
+//   relid_never_released relid_never_released [WORKLOAD [SEEDS]]
 //
 // Prints the bug, the seed and the invariant that did not hold. Fails when no seed of 10,000 does.
 #include <cstdint>
@@ -17,11 +17,12 @@ namespace {
 
 constexpr uint64_t kSeedsMax = 10'000;
 
-int FindBug(const std::string& bug, uint64_t seeds) {
+int FindBug(const std::string& bug, const std::string& workload, uint64_t seeds) {
   const CampaignOptions options = {
       .first = 0,
       .seeds = seeds,
       .jobs = 1,
+      .workload = workload,
       .determinism_interval = 0,
       .watchdog = std::chrono::seconds(10),
   };
@@ -45,6 +46,7 @@ int FindBug(const std::string& bug, uint64_t seeds) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
-  const uint64_t seeds = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : vmbuskit::kSeedsMax;
-  return vmbuskit::FindBug(argv[1], seeds);
+  const std::string workload = argc > 2 ? argv[2] : "foundation";
+  const uint64_t seeds = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : vmbuskit::kSeedsMax;
+  return vmbuskit::FindBug(argv[1], workload, seeds);
 }
