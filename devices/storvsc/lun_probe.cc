@@ -136,10 +136,12 @@ Task<absl::StatusOr<DiskFacts>> LunProbe::Identify(BlockAddress address, Inquiry
   absl::StatusOr<std::vector<std::byte>> data = co_await ReadVpd(address, 0x00);
   if (!data.ok()) co_return data.status();
   const VpdPages pages = ParseVpdPages(*data);
+  const bool refused = data->empty();
   for (const uint8_t page : {0x80, 0x83, 0xB0, 0xB1, 0xB2}) {
     if (!pages[page]) continue;
     data = co_await ReadVpd(address, page);
     if (!data.ok()) co_return data.status();
+    if (data->empty()) co_return absl::NotFoundError("a page went while the disk was identified");
     if (page == 0x80) facts.serial = ParseVpdSerial(*data);
     if (page == 0x83) facts.id = ParseVpdId(*data);
     if (page == 0xB0) facts.limits = ParseVpdLimits(*data);
@@ -150,6 +152,12 @@ Task<absl::StatusOr<DiskFacts>> LunProbe::Identify(BlockAddress address, Inquiry
   data = co_await Read(address, mode_sense, 6, kModeBytes);
   if (!data.ok()) co_return data.status();
   facts.caching = ParseModeSense6(*data);
+  // Hosts refuse the pages of a LUN that is away as those that a LUN does not have. Is it back?
+  if (refused) {
+    data = co_await ReadVpd(address, 0x00);
+    if (!data.ok()) co_return data.status();
+    if (!data->empty()) co_return absl::NotFoundError("was away while it was identified");
+  }
   co_return facts;
 }
 

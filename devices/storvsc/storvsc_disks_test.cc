@@ -1,6 +1,8 @@
 // Which disks a controller has, and how that changes.
 #include "devices/storvsc/storvsc_disks.h"
 
+#include <utility>
+
 #include "devices/storvsc/storvsc_testing.h"
 
 namespace vmbuskit {
@@ -79,6 +81,29 @@ TEST_F(StorvscDisksTest, ALunThatGoesWhileItIsIdentifiedIsNotPublished) {
       controller == nullptr ? Start() : HostHints();
       EXPECT_EQ(listener.journal, "+0:0:0 ") << fails << " " << int{last};
     }
+  }
+}
+
+TEST_F(StorvscDisksTest, ALunThatIsAwayForAMomentIsPublishedWithAllThatItSays) {
+  Start();
+  for (const uint8_t page : {0x00, 0x83}) {
+    storvsp.luns.erase({.lun = 1});
+    HostHints();
+    listener.journal.clear();
+    storvsp.luns[{.lun = 1}] = {.id = "one"};
+    bool away = true;
+    storvsp.intercept = [&](const HostCommand& command) {
+      const auto& cdb = command.request.cdb_or_sense;
+      if (command.request.lun != 1 || command.opcode() != scsi::kInquiry) return false;
+      if ((cdb[1] & 1) == 0 || cdb[2] != page || !std::exchange(away, false)) return false;
+      return storvsp.wire.Answer(command, {.srb_status = storvsc::kSrbInvalidRequest,
+                                           .scsi_status = scsi::kCheckCondition});
+    };
+    HostHints();
+    EXPECT_EQ(listener.journal, "") << int{page};
+    HostHints();
+    EXPECT_EQ(listener.journal, "+0:0:1 ") << int{page};
+    EXPECT_EQ(Disk({.lun = 1})->info().id, "t10.6f6e65");
   }
 }
 
