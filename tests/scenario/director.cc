@@ -59,6 +59,7 @@ ScenarioResult Director::Run() {
     operations_->DestroyAll();
   }
   machine_->TearDown();
+  if (workload_ != nullptr) workload_->ReleaseHost(machine_->sim());
   result.status = faults_.violation();
   if (workload_ != nullptr) {
     const Workload::Figures figures = workload_->figures();

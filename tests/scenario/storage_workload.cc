@@ -136,6 +136,9 @@ class StorageWorkload final : public Workload, private DeviceObserver {
       return false;
     }
     for (const auto& controller : controllers_) {
+      for (const auto& disk : controller->disks()) {
+        if (disk->storage()->under_way() != 0) return false;
+      }
       const bool harmed = controller->disks()[0]->harmed();
       if (!controller->running || harmed || controller->agrees()) continue;
       faults_.Note("guest and host have other disks at ", controller->disks()[0]->plan().name);
@@ -232,6 +235,12 @@ class StorageWorkload final : public Workload, private DeviceObserver {
       disk.storage()->LosePower();
       disk.model().LosePower();
     });
+  }
+
+  // What outlives its controller ends with its work.
+  void ReleaseHost(SimScheduler& sim) override {
+    EachDisk([&](StorageDisk& disk) { disk.storage()->DropRequests(sim); });
+    faults_.Report(sim.RunUntilIdle());
   }
 
   bool has_disturbances() const override { return true; }

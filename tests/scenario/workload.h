@@ -73,6 +73,8 @@ class Workload {
     for (uint32_t device = 0; device < device_count(); ++device) Harm(device);
   }
   virtual void EndCrash() {}
+  // There is no host any more. Between turns.
+  virtual void ReleaseHost(SimScheduler& sim) { (void)sim; }
 
   // Something of the workload's own happens to a device on offer. In a turn of the host.
   virtual bool has_disturbances() const { return false; }
