@@ -187,15 +187,15 @@ struct PacketHeader {
 };
 static_assert(sizeof(PacketHeader) == 12);
 
-// A whole packet; before 5.1 only the first 48 bytes are on the wire.
+// A whole packet; before 5.1 only the first 48 bytes are on the wire. Aligned, so that its 32-bit fields are.
 template <typename Body>
-struct PacketOf {
+struct alignas(4) PacketOf {
   PacketHeader header;
   Body body;
   std::array<std::byte, 52 - sizeof(Body)> zeros;
 };
 template <>
-struct PacketOf<ScsiRequest> {
+struct alignas(4) PacketOf<ScsiRequest> {
   PacketHeader header;
   ScsiRequest body;
 };
