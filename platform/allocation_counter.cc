@@ -24,13 +24,18 @@ uint64_t ThreadAllocations() { return allocations; }
 
 }  // namespace vmbuskit
 
-// The other forms (arrays, nothrow) are defined by the library in terms of these.
+// The array forms are defined by the library in terms of these; so are those that do not throw, but a sanitizer has its
+// own of them.
 void* operator new(std::size_t size) {
   return vmbuskit::Allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__);
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return vmbuskit::Allocate(size, static_cast<std::size_t>(alignment));
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return vmbuskit::Allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }

@@ -81,7 +81,7 @@ Task<absl::StatusOr<ScsiReply>> ScsiCaller::Execute(ScsiCall call) {
   command.direction = call.direction;
   command.timeout_seconds = call.timeout_seconds;
   ++calls_;
-  lane_.Submit(command);
+  lane_->Submit(command);
   // It ends: answered, or with the lane, which is ended when the host is silent for too long.
   while (!command.done.is_set()) {
     (void)co_await command.done.Wait(DeadlineIn(context_.executor()));

@@ -18,8 +18,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "devices/storvsc/protocol.h"
@@ -82,8 +84,10 @@ struct ScsiReply {
 
 class ScsiCaller {
  public:
-  // Both outlive every call; `lane` is on the device's executor.
-  ScsiCaller(DeviceContext& context, ScsiLane& lane) : context_(context), lane_(lane) {}
+  // The context outlives every call; `lane` is on the device's executor. It is shared, because a patient call may come
+  // back to it after it was ended.
+  ScsiCaller(DeviceContext& context, std::shared_ptr<ScsiLane> lane)
+      : context_(context), lane_(std::move(lane)) {}
 
   Task<absl::StatusOr<ScsiReply>> Execute(ScsiCall call);
   // The same, again after BUSY (with a pause) and after unit attentions, a few times.
@@ -93,7 +97,7 @@ class ScsiCaller {
 
  private:
   DeviceContext& context_;
-  ScsiLane& lane_;
+  const std::shared_ptr<ScsiLane> lane_;
   uint64_t calls_ = 0;
 };
 

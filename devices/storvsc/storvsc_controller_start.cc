@@ -11,7 +11,7 @@ Task<absl::Status> StorvscController::Start() {
   ScsiLane& primary = lanes_.primary();
   if (primary.closed()) co_return ended_.ok() ? absl::UnavailableError("rescinded") : ended_;
   handshake_.emplace(*primary.channel());
-  caller_.emplace(context_, primary);
+  caller_.emplace(context_, lanes_.shared_primary());
   probe_.emplace(*caller_);
   disks_.emplace(context_, *probe_, profile_.topology, lanes_.shared(), attention_);
   disks_->SetListener(listener_);

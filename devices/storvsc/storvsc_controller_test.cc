@@ -200,6 +200,22 @@ TEST_F(StorvscControllerTest, RescindInTheFirstScan) {
   EXPECT_EQ(listener.journal, "");
 }
 
+// Found by storvsc_fuzz: the scan woke after its pause and went on over a lane that was freed.
+TEST_F(StorvscControllerTest, RescindWhileABusyLunIsToBeAskedAgain) {
+  Start();
+  int busy = 0;
+  storvsp.intercept = [&](const HostCommand& command) {
+    ++busy;
+    return storvsp.wire.Answer(command, {.srb_status = storvsc::kSrbBusy});
+  };
+  HostHints(storvsc::kEnumerateBus);
+  for (int waited = 0; waited < 100 && busy == 0; ++waited) Run(std::chrono::milliseconds(10));
+  ASSERT_GT(busy, 0);
+  transport.Rescind(kRelid);
+  Run();
+  EXPECT_EQ(Info().state, DeviceState::kGone);
+}
+
 TEST_F(StorvscControllerTest, ALunThatTheHostDisownsIsRemoved) {
   Start();
   OpenQueue();

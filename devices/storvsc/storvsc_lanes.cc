@@ -88,6 +88,8 @@ StorvscLanes::~StorvscLanes() { assert(entries_.empty()); }
 
 ScsiLane& StorvscLanes::primary() const { return *entries_.front()->lane; }
 
+std::shared_ptr<ScsiLane> StorvscLanes::shared_primary() const { return entries_.front()->lane; }
+
 StorvscLanes::EntryPointer StorvscLanes::Find(uint16_t index) const {
   for (const EntryPointer& entry : entries_) {
     if (entry->index() == index) return entry;

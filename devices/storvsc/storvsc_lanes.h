@@ -64,6 +64,8 @@ class StorvscLanes {
 
   // Valid from OpenPrimary to EndAll.
   ScsiLane& primary() const;
+  // The same for those who may come back to it after EndAll.
+  std::shared_ptr<ScsiLane> shared_primary() const;
   bool opened() const { return !entries_.empty(); }
   uint32_t count() const { return static_cast<uint32_t>(entries_.size()); }
 
