@@ -83,7 +83,13 @@ Task<absl::Status> Session::Serve() {
   if (served.ok()) served = co_await Watch();
   const absl::Status let_go = co_await OnStopping();
   if (!let_go.ok()) EndProcess(let_go);
+  served.Update(ended_);  // also by OnStopping
   co_return served;
+}
+
+void Session::End(const absl::Status& outcome) {
+  ended_.Update(outcome);
+  until_interrupt_.Cancel(absl::CancelledError("ended"));
 }
 
 Task<absl::Status> Session::Watch() {
@@ -105,6 +111,7 @@ Task<absl::Status> Session::Watch() {
     }
     const Instant next = executor.Now() + interval;
     const absl::Status slept = co_await SleepUntilCancelled(executor, next, until_interrupt_);
+    if (!ended_.ok()) co_return ended_;
     if (!slept.ok() && options_.once) co_return slept;
     if (!slept.ok()) co_return absl::OkStatus();
     interval = std::min(2 * interval, longest);

@@ -58,6 +58,8 @@ class Session {
   virtual Task<absl::Status> OnStopping();
   // About once a second. By default a table on standard output.
   virtual void Show(const std::vector<DeviceRow>& rows);
+  // The run is over: goes on with OnStopping. The first error is what the session ends with.
+  void End(const absl::Status& outcome);
   // One line for people: to standard output.
   virtual void Say(std::string_view line);
 
@@ -77,6 +79,7 @@ class Session {
   LiveView view_;
   std::unique_ptr<System> system_;
   CancelScope until_interrupt_;
+  absl::Status ended_;  // by End
   absl::Status outcome_;
 };
 

@@ -64,12 +64,17 @@ absl::Status System::StartThreads(uint32_t cpus, bool poll) {
   return absl::OkStatus();
 }
 
-std::vector<Executor*> System::VpExecutors() {
-  std::vector<Executor*> executors = {vp0_.get()};
+std::vector<LinuxExecutor*> System::vp_executors() {
+  std::vector<LinuxExecutor*> executors = {vp0_.get()};
   for (const std::unique_ptr<ExecutorThread>& thread : vp_threads_) {
     executors.push_back(&thread->executor());
   }
   return executors;
+}
+
+std::vector<Executor*> System::VpExecutors() {
+  const std::vector<LinuxExecutor*> executors = vp_executors();
+  return {executors.begin(), executors.end()};
 }
 
 absl::Status System::MakeHost(const Options& options) {

@@ -69,6 +69,8 @@ class System {
   System& operator=(const System&) = delete;
 
   LinuxExecutor& executor() { return *vp0_; }
+  // Of all virtual processors, in order; the first is executor().
+  std::vector<LinuxExecutor*> vp_executors();
   LinuxExecutor& host_executor() { return host_thread_->executor(); }
   // On the host executor only.
   EmbeddedHost& host() { return *host_; }

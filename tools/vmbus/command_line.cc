@@ -21,7 +21,9 @@ constexpr char kExamples[] =
     "Examples:\n"
     "  vmbus demo                    a guest and a host in one process, until Ctrl-C\n"
     "  vmbus demo --once             the same, until every device has run\n"
-    "  vmbus ls                      the devices of a running demo\n"
+    "  vmbus run --disk=disk.img --nbd=unix:disk.sock\n"
+    "                                an image as a guest sees it, for other programs\n"
+    "  vmbus ls                      the devices of a running guest\n"
     "  vmbus inspect guest/devices   a part of its inspect tree";
 
 std::string KnownVersions() {
@@ -63,6 +65,7 @@ std::vector<std::string> SplitNames(const std::string& text) {
 
 struct Arguments {
   DemoCommand demo;
+  RunCommand run;
   std::string classes;
   std::string max_version;
   uint32_t timeout_seconds = 30;
@@ -102,6 +105,59 @@ void AddDemo(CLI::App& app, Arguments& arguments) {
       ->type_name("SECONDS");
 }
 
+// What describes a machine, for every command that has one.
+void AddMachine(CLI::App& command, MachineArguments& machine) {
+  command
+      .add_option("--disk", machine.disks,
+                  "a disk: IMAGE, ram:SIZE, null:SIZE or nbd:URI, then read-only, direct, threads, "
+                  "lun=N, block=512|4096, export=NAME behind commas; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("DISK[,OPTION]...");
+  command
+      .add_option("--machine", machine.machine_file,
+                  "a JSON file with controllers, disks and where to serve them; see docs/run.md")
+      ->check(Unmarked(CLI::ExistingFile))
+      ->type_name("FILE");
+  command
+      .add_option("--cpus", machine.cpus,
+                  "virtual processors of the guest (default: 1 or 2, by the CPUs there are)")
+      ->check(Unmarked(CLI::Range(1u, kCpusMax)))
+      ->type_name("N");
+  command.add_flag("--poll", machine.poll, "busy-poll: fastest, and takes whole CPUs");
+  command.add_option("--memory", machine.memory, "of the guest, such as 512M (default: 1G)")
+      ->type_name("SIZE");
+}
+
+void AddRun(CLI::App& app, Arguments& arguments) {
+  RunCommand& run = arguments.run;
+  CLI::App* command =
+      app.add_subcommand("run", "drive disks in a guest and serve them to other programs by NBD");
+  command
+      ->add_option("--host", run.host, "the host to run on; there is 'embedded', in this process")
+      ->check(Unmarked(CLI::IsMember({"embedded"})))
+      ->type_name("HOST");
+  AddMachine(*command, run.machine);
+  command
+      ->add_option(
+          "--nbd", run.machine.nbd,
+          "where to serve the disks: unix:PATH, tcp:HOST:PORT or tcp:PORT; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("PLACE");
+  command
+      ->add_option(
+          "--tls", run.machine.tls_directory,
+          "a folder with server-cert.pem, server-key.pem and, to know clients, ca-cert.pem; "
+          "needed for TCP beyond this machine")
+      ->check(Unmarked(CLI::ExistingDirectory))
+      ->type_name("FOLDER");
+  command
+      ->add_option("--chaos", run.chaos,
+                   "for tests: take controllers (rescind:TIME) and disks (hotplug:TIME) away and "
+                   "give them back, again and again")
+      ->type_name("WHAT:TIME,...");
+  command->add_flag("--json", run.json, "print what is served as JSON, one line per disk");
+}
+
 void AddPid(CLI::App& command, std::optional<int>& pid) {
   command.add_option("--pid", pid, "the process to ask, when several run")
       ->check(Pid())
@@ -109,12 +165,12 @@ void AddPid(CLI::App& command, std::optional<int>& pid) {
 }
 
 void AddClients(CLI::App& app, Arguments& arguments) {
-  CLI::App* list = app.add_subcommand("ls", "list the devices of a running `vmbus demo`");
+  CLI::App* list =
+      app.add_subcommand("ls", "list the devices of a running `vmbus demo` or `vmbus run`");
   list->add_flag("--json", arguments.list.json, "print JSON");
   AddPid(*list, arguments.list.pid);
 
-  CLI::App* inspect =
-      app.add_subcommand("inspect", "show the inspect tree of a running `vmbus demo`");
+  CLI::App* inspect = app.add_subcommand("inspect", "show the inspect tree of a running guest");
   inspect
       ->add_option("path", arguments.inspect.path,
                    "a node of the tree, such as guest/devices (default: all of it)")
@@ -144,13 +200,15 @@ CommandLine Mistake(const CLI::App& app, const std::string& message) {
 }
 
 CommandLine Result(const CLI::App& app, Arguments& arguments) {
-  if (app.get_subcommands().empty()) return Mistake(app, "which command? demo, ls or inspect");
+  if (app.get_subcommands().empty()) return Mistake(app, "which command? demo, run, ls or inspect");
   CommandLine line;
   if (app.got_subcommand("demo")) {
     arguments.demo.classes = SplitNames(arguments.classes);
     arguments.demo.max_version = VersionWord(arguments.max_version);
     arguments.demo.timeout = std::chrono::seconds(arguments.timeout_seconds);
     line.command = std::move(arguments.demo);
+  } else if (app.got_subcommand("run")) {
+    line.command = std::move(arguments.run);
   } else if (app.got_subcommand("ls")) {
     line.command = std::move(arguments.list);
   } else {
@@ -168,6 +226,7 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   app.require_subcommand(0, 1);
   Arguments arguments;
   AddDemo(app, arguments);
+  AddRun(app, arguments);
   AddClients(app, arguments);
   try {
     app.parse(argc, argv);

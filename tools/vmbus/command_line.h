@@ -19,6 +19,8 @@
 #include <variant>
 #include <vector>
 
+#include "tools/vmbus/machine_arguments.h"
+
 namespace vmbuskit {
 
 // A wrong command line, or no running instance.
@@ -34,6 +36,13 @@ struct DemoCommand {
   std::chrono::seconds timeout{30};
 };
 
+struct RunCommand {
+  MachineArguments machine;
+  std::string host = "embedded";
+  std::string chaos;  // empty: none
+  bool json = false;
+};
+
 struct ListCommand {
   bool json = false;
   std::optional<int> pid;
@@ -47,7 +56,7 @@ struct InspectCommand {
 
 struct CommandLine {
   // Without a command: print and exit.
-  std::variant<std::monostate, DemoCommand, ListCommand, InspectCommand> command;
+  std::variant<std::monostate, DemoCommand, RunCommand, ListCommand, InspectCommand> command;
   int exit_code = 0;
   std::string output;  // for stdout
   std::string error;   // for stderr: one line
