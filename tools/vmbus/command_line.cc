@@ -13,6 +13,9 @@ namespace {
 constexpr char kVersionLine[] = "vmbus 1.0.0 (vmbuskit)";
 constexpr uint32_t kCpusMax = 64;
 constexpr uint32_t kTimeoutMaxSeconds = 3600;
+constexpr uint64_t kBenchBlockMax = uint64_t{64} << 20;
+constexpr uint32_t kBenchDepthMax = 4096;
+constexpr uint32_t kBenchJobsMax = 256;
 
 constexpr char kAbout[] =
     "Hyper-V's synthetic devices in user space: a guest's bus with its drivers, and a software "
@@ -66,6 +69,10 @@ std::vector<std::string> SplitNames(const std::string& text) {
 struct Arguments {
   DemoCommand demo;
   RunCommand run;
+  BenchCommand bench;
+  std::string rw = "randread";
+  std::string block_size = "4K";
+  uint32_t bench_seconds = 10;
   std::string classes;
   std::string max_version;
   uint32_t timeout_seconds = 30;
@@ -158,6 +165,50 @@ void AddRun(CLI::App& app, Arguments& arguments) {
   command->add_flag("--json", run.json, "print what is served as JSON, one line per disk");
 }
 
+std::string CheckIoKind(const std::string& text) {
+  if (ParseIoKind(text).has_value()) return {};
+  return "'" + text + "' is not read, write, randread, randwrite or randrw";
+}
+
+std::string CheckBlockSize(const std::string& text) {
+  const absl::StatusOr<uint64_t> bytes = ParseBytes(text);
+  if (bytes.ok() && *bytes >= 512 && *bytes <= kBenchBlockMax && *bytes % 512 == 0) return {};
+  return "'" + text + "' is not a multiple of 512 from 512 to 64M";
+}
+
+void AddBench(CLI::App& app, Arguments& arguments) {
+  BenchCommand& bench = arguments.bench;
+  CLI::App* group = app.add_subcommand("bench", "measure");
+  group->require_subcommand(1);
+  CLI::App* command = group->add_subcommand("disk", "put load on a disk and measure it");
+  AddMachine(*command, bench.machine);
+  command
+      ->add_option("--path", bench.path,
+                   "driver: through the guest's driver and its host (default); backend: what the "
+                   "disk stands on, alone")
+      ->check(Unmarked(CLI::IsMember({"driver", "backend"})))
+      ->type_name("PATH");
+  command
+      ->add_option("--rw", arguments.rw,
+                   "read, write, randread, randwrite or randrw (default: randread); writing "
+                   "destroys what the disk has")
+      ->check(CheckIoKind, "")
+      ->type_name("KIND");
+  command->add_option("--bs", arguments.block_size, "bytes of a request (default: 4K)")
+      ->check(CheckBlockSize, "")
+      ->type_name("SIZE");
+  command->add_option("--depth", bench.depth, "requests at a time, of each job (default: 1)")
+      ->check(Unmarked(CLI::Range(1u, kBenchDepthMax)))
+      ->type_name("N");
+  command->add_option("--jobs", bench.jobs, "loads at a time, spread over the CPUs (default: 1)")
+      ->check(Unmarked(CLI::Range(1u, kBenchJobsMax)))
+      ->type_name("N");
+  command->add_option("--seconds", arguments.bench_seconds, "how long (default: 10)")
+      ->check(Unmarked(CLI::Range(1u, kTimeoutMaxSeconds)))
+      ->type_name("N");
+  command->add_flag("--json", bench.json, "print the figures as one line of JSON");
+}
+
 void AddPid(CLI::App& command, std::optional<int>& pid) {
   command.add_option("--pid", pid, "the process to ask, when several run")
       ->check(Pid())
@@ -200,7 +251,8 @@ CommandLine Mistake(const CLI::App& app, const std::string& message) {
 }
 
 CommandLine Result(const CLI::App& app, Arguments& arguments) {
-  if (app.get_subcommands().empty()) return Mistake(app, "which command? demo, run, ls or inspect");
+  if (app.get_subcommands().empty())
+    return Mistake(app, "which command? demo, run, bench, ls or inspect");
   CommandLine line;
   if (app.got_subcommand("demo")) {
     arguments.demo.classes = SplitNames(arguments.classes);
@@ -209,6 +261,11 @@ CommandLine Result(const CLI::App& app, Arguments& arguments) {
     line.command = std::move(arguments.demo);
   } else if (app.got_subcommand("run")) {
     line.command = std::move(arguments.run);
+  } else if (app.got_subcommand("bench")) {
+    arguments.bench.kind = *ParseIoKind(arguments.rw);
+    arguments.bench.block_bytes = static_cast<uint32_t>(*ParseBytes(arguments.block_size));
+    arguments.bench.duration = std::chrono::seconds(arguments.bench_seconds);
+    line.command = std::move(arguments.bench);
   } else if (app.got_subcommand("ls")) {
     line.command = std::move(arguments.list);
   } else {
@@ -227,6 +284,7 @@ CommandLine ParseCommandLine(int argc, const char* const* argv) {
   Arguments arguments;
   AddDemo(app, arguments);
   AddRun(app, arguments);
+  AddBench(app, arguments);
   AddClients(app, arguments);
   try {
     app.parse(argc, argv);

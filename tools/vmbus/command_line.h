@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "tools/vmbus/io_pattern.h"
 #include "tools/vmbus/machine_arguments.h"
 
 namespace vmbuskit {
@@ -43,6 +44,17 @@ struct RunCommand {
   bool json = false;
 };
 
+struct BenchCommand {
+  MachineArguments machine;
+  std::string path = "driver";  // or "backend"
+  IoPattern::Kind kind = IoPattern::Kind::kRandomRead;
+  uint32_t block_bytes = 4096;
+  uint32_t depth = 1;
+  uint32_t jobs = 1;
+  std::chrono::seconds duration{10};
+  bool json = false;
+};
+
 struct ListCommand {
   bool json = false;
   std::optional<int> pid;
@@ -56,7 +68,8 @@ struct InspectCommand {
 
 struct CommandLine {
   // Without a command: print and exit.
-  std::variant<std::monostate, DemoCommand, RunCommand, ListCommand, InspectCommand> command;
+  std::variant<std::monostate, DemoCommand, RunCommand, BenchCommand, ListCommand, InspectCommand>
+      command;
   int exit_code = 0;
   std::string output;  // for stdout
   std::string error;   // for stderr: one line

@@ -42,6 +42,45 @@ TEST(CommandLine, OfADemoMayHaveThemAll) {
   EXPECT_EQ(demo->timeout.count(), 7);
 }
 
+TEST(CommandLine, OfARunDescribesAMachine) {
+  const CommandLine line = Parse({"run", "--host=embedded", "--disk=a.img,read-only", "--disk",
+                                  "ram:64M", "--nbd=unix:a.sock", "--nbd=tcp:10809", "--cpus=2",
+                                  "--memory=512M", "--poll", "--chaos=rescind:1s", "--json"});
+  const RunCommand* run = std::get_if<RunCommand>(&line.command);
+  ASSERT_NE(run, nullptr) << line.error;
+  EXPECT_EQ(run->machine.disks, (std::vector<std::string>{"a.img,read-only", "ram:64M"}));
+  EXPECT_EQ(run->machine.nbd, (std::vector<std::string>{"unix:a.sock", "tcp:10809"}));
+  EXPECT_EQ(run->machine.cpus, 2u);
+  EXPECT_EQ(run->machine.memory, "512M");
+  EXPECT_TRUE(run->machine.poll);
+  EXPECT_EQ(run->chaos, "rescind:1s");
+  EXPECT_TRUE(run->json);
+}
+
+TEST(CommandLine, OfABenchOfADiskHasALoad) {
+  const CommandLine defaults = Parse({"bench", "disk", "--disk=null:1G"});
+  const BenchCommand* bench = std::get_if<BenchCommand>(&defaults.command);
+  ASSERT_NE(bench, nullptr) << defaults.error;
+  EXPECT_EQ(bench->path, "driver");
+  EXPECT_EQ(bench->kind, IoPattern::Kind::kRandomRead);
+  EXPECT_EQ(bench->block_bytes, 4096u);
+  EXPECT_EQ(bench->depth, 1u);
+  EXPECT_EQ(bench->jobs, 1u);
+  EXPECT_EQ(bench->duration.count(), 10);
+
+  const CommandLine line = Parse({"bench", "disk", "--disk=null:1G", "--path=backend", "--rw=write",
+                                  "--bs=1M", "--depth=8", "--jobs=2", "--seconds=3", "--json"});
+  bench = std::get_if<BenchCommand>(&line.command);
+  ASSERT_NE(bench, nullptr) << line.error;
+  EXPECT_EQ(bench->path, "backend");
+  EXPECT_EQ(bench->kind, IoPattern::Kind::kWrite);
+  EXPECT_EQ(bench->block_bytes, 1u << 20);
+  EXPECT_EQ(bench->depth, 8u);
+  EXPECT_EQ(bench->jobs, 2u);
+  EXPECT_EQ(bench->duration.count(), 3);
+  EXPECT_TRUE(bench->json);
+}
+
 TEST(CommandLine, OfAnInspectHasAPath) {
   const CommandLine line = Parse({"inspect", "guest/devices", "--json", "--pid=12"});
   const InspectCommand* inspect = std::get_if<InspectCommand>(&line.command);
@@ -79,7 +118,7 @@ TEST(CommandLine, WithAMistakeSaysSoInOneLine) {
     const char* error;
   };
   const Mistake mistakes[] = {
-      {{}, "vmbus: which command? demo, ls or inspect; see vmbus --help\n"},
+      {{}, "vmbus: which command? demo, run, bench, ls or inspect; see vmbus --help\n"},
       {{"bogus"}, "vmbus: The following argument was not expected: bogus; see vmbus --help\n"},
       {{"demo", "--cpus=0"},
        "vmbus demo: --cpus: Value 0 not in range 1 to 64; see vmbus demo --help\n"},
@@ -89,6 +128,12 @@ TEST(CommandLine, WithAMistakeSaysSoInOneLine) {
        "5.0, 4.1, 4.0, 3.0, 2.4; see vmbus demo --help\n"},
       {{"demo", "--plugin=/nowhere/x.so"},
        "vmbus demo: --plugin: File does not exist: /nowhere/x.so; see vmbus demo --help\n"},
+      {{"bench", "disk", "--rw=sideways"},
+       "vmbus bench: --rw: 'sideways' is not read, write, randread, randwrite or randrw; see vmbus "
+       "bench --help\n"},
+      {{"bench", "disk", "--bs=700"},
+       "vmbus bench: --bs: '700' is not a multiple of 512 from 512 to 64M; see vmbus bench "
+       "--help\n"},
       {{"ls", "--pid=0"},
        "vmbus ls: --pid: Value 0 not in range 1 to 2147483647; see vmbus ls --help\n"},
       {{"inspect", "a", "b"},

@@ -1,0 +1,167 @@
+// The real `vmbus run` and `vmbus bench disk`, with real clients where they are installed.
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tools/vmbus/process_testing.h"
+
+namespace vmbuskit {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kVmbus[] = "tools/vmbus";
+constexpr char kStopped[] = "vmbus run: stopped; 0 pages are still shared with the host\n";
+
+struct Ended {
+  int exit_code = 0;
+  std::string out;
+  std::string err;
+};
+
+class RunTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = testing::TempDir() + "/vmbusXXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    setenv("XDG_RUNTIME_DIR", folder_.c_str(), 1);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string MakeImage(const std::string& name, size_t bytes) const {
+    std::string contents(bytes, '\0');
+    for (size_t i = 0; i < bytes; ++i) contents[i] = static_cast<char>(i * 31 + i / 4096);
+    std::ofstream(Path(name), std::ios::binary) << contents;
+    return Path(name);
+  }
+  static std::string ReadFile(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  static Ended RunToEnd(std::vector<std::string> arguments) {
+    ChildProcess process(arguments);
+    const int exit_code = process.Wait();
+    return {exit_code, process.out(), process.err()};
+  }
+  static std::vector<std::string> Vmbus(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), kVmbus);
+    return arguments;
+  }
+  std::string Socket() const { return "--nbd=unix:" + Path("d.sock"); }
+  std::string Uri(const std::string& name) const {
+    return "nbd+unix:///" + name + "?socket=" + Path("d.sock");
+  }
+
+  std::string folder_;
+};
+
+TEST_F(RunTest, ServesUntilCtrlC) {
+  const std::string image = MakeImage("a.img", 1 << 20);
+  ChildProcess run(Vmbus({"run", "--disk=" + image, "--disk=ram:4M,export=scratch", Socket()}));
+  ASSERT_TRUE(run.WaitForOutput(Uri("scratch"))) << run.err();
+  EXPECT_NE(run.out().find("\ndisk0 "), std::string::npos) << run.out();
+  EXPECT_NE(run.out().find(Uri("disk0")), std::string::npos);
+
+  const Ended list = RunToEnd(Vmbus({"ls"}));
+  EXPECT_NE(list.out.find("\nstorvsc "), std::string::npos) << list.out << list.err;
+
+  const Ended locked = RunToEnd(Vmbus({"run", "--disk=" + image, "--nbd=tcp:0"}));
+  EXPECT_EQ(locked.exit_code, 1);
+  EXPECT_NE(locked.err.find("a.img: locked by somebody"), std::string::npos) << locked.err;
+
+  const Ended taken = RunToEnd(Vmbus({"run", "--disk=ram:1M", Socket()}));
+  EXPECT_EQ(taken.exit_code, 1);
+  EXPECT_NE(taken.err.find("d.sock: somebody listens there"), std::string::npos) << taken.err;
+
+  run.Signal(SIGINT);
+  EXPECT_EQ(run.Wait(), 0) << run.err();
+  EXPECT_EQ(run.err(), "");
+  EXPECT_TRUE(run.out().ends_with(kStopped)) << run.out();
+  EXPECT_FALSE(std::filesystem::exists(Path("d.sock")));
+}
+
+TEST_F(RunTest, ClientsReadAndWriteWhileTheControllerComesAndGoes) {
+  if (!std::filesystem::exists("/usr/bin/nbdcopy")) GTEST_SKIP() << "nbdcopy is not installed";
+  const std::string image = MakeImage("a.img", 16 << 20);
+  ChildProcess run(Vmbus({"run", "--disk=" + image, "--disk=ram:16M,export=scratch", Socket(),
+                          "--chaos=rescind:100ms,hotplug:70ms"}));
+  ASSERT_TRUE(run.WaitForOutput(Uri("scratch"))) << run.err();
+  const Ended over = RunToEnd({"/usr/bin/nbdcopy", Uri("disk0"), Uri("scratch")});
+  EXPECT_EQ(over.exit_code, 0) << over.err;
+  const Ended back = RunToEnd({"/usr/bin/nbdcopy", Uri("scratch"), Path("b.img")});
+  EXPECT_EQ(back.exit_code, 0) << back.err;
+  run.Signal(SIGTERM);
+  EXPECT_EQ(run.Wait(), 0) << run.err();
+  EXPECT_TRUE(ReadFile(Path("b.img")) == ReadFile(image));
+}
+
+TEST_F(RunTest, AMachineFileTellsAProgramInJson) {
+  std::ofstream(Path("m.json")) << R"({"cpus": 2, "controllers": [
+      {"type": "scsi", "subchannels": 1, "disks": [{"ram": "1M"}, {"null": "1G", "lun": 5}]},
+      {"type": "ide", "disks": [{"ram": "2M", "read_only": true, "export": "boot"}]}]})";
+  ChildProcess run(Vmbus({"run", "--machine=" + Path("m.json"), Socket(), "--json"}));
+  ASSERT_TRUE(run.WaitForOutput("\"boot\"")) << run.err();
+  run.Signal(SIGTERM);
+  EXPECT_EQ(run.Wait(), 0) << run.err();
+  const std::string last = run.out().substr(run.out().rfind('\n', run.out().size() - 2) + 1);
+  const Json boot = Json::parse(last, nullptr, false);
+  ASSERT_TRUE(boot.is_object()) << run.out();
+  EXPECT_EQ(boot["disk"], "boot");
+  EXPECT_EQ(boot["bytes"], 2 << 20);
+  EXPECT_EQ(boot["read_only"], true);
+  EXPECT_EQ(boot["uris"], Json::array({Uri("boot")}));
+}
+
+TEST_F(RunTest, WhatCannotBeServedIsNamed) {
+  MakeImage("empty.img", 0);
+  struct Case {
+    std::vector<std::string> arguments;
+    int exit_code;
+    std::string error;
+  };
+  const Case cases[] = {
+      {{"run", "--disk=" + Path("none.img"), Socket()}, 1, "none.img: cannot be found"},
+      {{"run", "--disk=" + Path("empty.img"), Socket()}, 1, "empty.img: has only 0 bytes"},
+      {{"run", "--disk=ram:1M"}, 2, "nobody could reach the disks; say where with --nbd"},
+      {{"run", "--disk=ram:1M", "--nbd=nowhere"}, 2, "'nowhere'"},
+      {{"run", Socket()}, 2, "there is no disk"},
+      {{"run", "--disk=ram:1M", Socket(), "--chaos=x"}, 2, "'x' is not rescind:TIME"},
+      {{"run", "--disk=ram:1M", "--nbd=tcp:0.0.0.0:0"}, 1, "TLS"},
+  };
+  for (const Case& one : cases) {
+    const Ended ended = RunToEnd(Vmbus(one.arguments));
+    EXPECT_EQ(ended.exit_code, one.exit_code) << ended.err;
+    EXPECT_NE(ended.err.find(one.error), std::string::npos) << ended.err;
+  }
+}
+
+TEST_F(RunTest, BenchMeasuresBothPaths) {
+  for (const char* path : {"driver", "backend"}) {
+    const Ended bench =
+        RunToEnd(Vmbus({"bench", "disk", "--disk=ram:4M", "--rw=randrw", "--depth=4", "--jobs=2",
+                        "--seconds=1", "--json", std::string("--path=") + path}));
+    EXPECT_EQ(bench.exit_code, 0) << bench.err;
+    const Json json = Json::parse(bench.out, nullptr, false);
+    ASSERT_TRUE(json.is_object()) << bench.out;
+    EXPECT_EQ(json["path"], path);
+    EXPECT_GT(json["read"]["operations"], 0);
+    EXPECT_GT(json["write"]["operations"], 0);
+    EXPECT_GE(json["read"]["latency_ns"]["max"], json["read"]["latency_ns"]["p50"]);
+  }
+  const Ended wrong = RunToEnd(Vmbus({"bench", "disk", "--disk=ram:4M,block=4096", "--bs=512"}));
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_NE(wrong.err.find("--bs is 512"), std::string::npos) << wrong.err;
+}
+
+}  // namespace
+}  // namespace vmbuskit
