@@ -31,7 +31,7 @@ namespace vmbuskit {
 class DiskLoad {
  public:
   struct Options {
-    IoPattern pattern;
+    IoPattern pattern{};
     uint32_t depth = 1;  // requests at a time
     Duration duration = std::chrono::seconds(10);
     uint64_t operations_max = 0;  // 0: no limit
