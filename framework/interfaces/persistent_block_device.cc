@@ -223,8 +223,12 @@ absl::StatusOr<BlockBuffer> PersistentBlockDevice::AllocateBuffer(size_t bytes) 
     const std::lock_guard lock(shared_->mutex);
     device = shared_->device;
   }
-  if (device == nullptr) return absl::UnavailableError("the disk is away");
-  return device->AllocateBuffer(bytes);
+  if (device != nullptr) {
+    absl::StatusOr<BlockBuffer> buffer = device->AllocateBuffer(bytes);
+    if (buffer.ok() || absl::IsResourceExhausted(buffer.status())) return buffer;
+  }
+  // It is away, or about to be: users of the disk need not know. The next device moves it with a copy.
+  return BlockBuffer::OfHeap(bytes);
 }
 
 }  // namespace vmbuskit

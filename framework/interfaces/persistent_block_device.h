@@ -41,7 +41,7 @@ class PersistentBlockDevice final : public BlockDevice {
   const BlockInfo& info() const override { return info_; }
   uint64_t bytes() const override;
   std::unique_ptr<BlockQueue> OpenQueue(Executor& executor) override;
-  // From the device that is there; Unavailable while none is.
+  // From the device that is there; while none is, memory of the process.
   absl::StatusOr<BlockBuffer> AllocateBuffer(size_t bytes) override;
 
  private:
