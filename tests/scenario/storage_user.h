@@ -1,6 +1,6 @@
-// Users of the disks of the storage workload: each has one queue on one executor and asks for reads, writes, flushes,
-// discards and zeros at random, checks what it gets against the model of the disk, and its own memory for bytes that
-// somebody wrote too late.
+// Users of the disks of the storage workload: each has one queue on one executor and asks for reads, writes,
+// flushes, discards and zeros at random, checks what it gets against the model of the disk, and its own memory for
+// bytes that somebody wrote too late.
 //
 //   StorageDisk disk(faults, plan);
 //   StorageUser user(disk, cpu, {.persistent = true, .seed = 7});
@@ -9,8 +9,8 @@
 //   ...
 //   user.Release();                                // ends when released()
 //
-// Thread safety: the scheduler's thread; a user's own calls on its executor. Lifetime: the disk outlives its users; users
-// are released before the guest's memory goes.
+// Thread safety: the scheduler's thread; a user's own calls on its executor. Lifetime: the disk outlives its users;
+// users are released before the guest's memory goes.
 #ifndef VMBUSKIT_TESTS_SCENARIO_STORAGE_USER_H_
 #define VMBUSKIT_TESTS_SCENARIO_STORAGE_USER_H_
 
