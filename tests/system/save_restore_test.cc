@@ -121,10 +121,10 @@ TEST_P(SaveRestoreTest, OpenShareCallSubchannelsCloseUnloadAndAgain) {
     EXPECT_EQ(world.State(Instance(2)), "running");
     EXPECT_EQ(plan.call_result, absl::OkStatus());
     EXPECT_EQ(plan.guest_received, round);
+    EXPECT_GE(world.HostNumber(echo, "answered"), 1u);
     restorer.Await(world.bus->Stop());
     EXPECT_EQ(world.host->shared_pages().total(), 0u);
   }
-  EXPECT_GE(world.HostNumber(echo, "answered"), 3u);
 }
 
 TEST_P(SaveRestoreTest, DevicesComeAndGoMeanwhile) {
