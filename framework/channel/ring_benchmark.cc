@@ -64,7 +64,7 @@ double RunTwo(Producer producer, Consumer consumer) {
   std::atomic<int> ready = 0;
   const auto meet = [&ready] {
     ready.fetch_add(1);
-    for (Spin spin; ready.load() < 2;) spin.Pause();
+    for (SpinWait spin; ready.load() < 2;) spin.Pause();
   };
   Pin(0);
   std::thread thread([&] {

@@ -10,31 +10,14 @@
 #define VMBUSKIT_FRAMEWORK_CHANNEL_RING_THREADS_H_
 
 #include <cstdint>
-#include <thread>
 #include <vector>
 
 #include "framework/channel/ring.h"
 #include "framework/channel/ring_baseline.h"
 #include "framework/channel/ring_testing.h"
+#include "platform/spin_wait.h"
 
 namespace vmbuskit {
-
-// Waiting for the other thread: pauses, long enough that looking again does not take the index's
-// cache line from it all the time, and yields now and then in case it shares this CPU.
-class Spin {
- public:
-  void Pause() {
-#if defined(__x86_64__)
-    for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-    if (++pauses_ % 256 == 0) std::this_thread::yield();
-  }
-
- private:
-  uint32_t pauses_ = 0;
-};
 
 // Publishes every kBatch packets; commits when there is nothing to read, at the latest every
 // kCommit packets, as Channel does.
@@ -48,7 +31,7 @@ class RingEnds {
 
   void Produce(uint64_t messages) {
     const std::span<const std::byte> payload = payload_;
-    Spin spin;
+    SpinWait spin;
     for (uint64_t id = 0; id < messages;) {
       for (uint32_t i = 0; i < kBatch; ++i, ++id) {
         while (writer_.Append({.transaction_id = id, .payload = payload}) != AppendResult::kOk) {
@@ -62,7 +45,7 @@ class RingEnds {
 
   void Consume(uint64_t messages) {
     Packet packet;
-    Spin spin;
+    SpinWait spin;
     uint64_t id = 0;
     bool ok = true;
     while (id < messages && !reader_.violation()) {
@@ -92,7 +75,7 @@ class BaselineEnds {
   }
 
   void Produce(uint64_t messages) {
-    Spin spin;
+    SpinWait spin;
     bool signal = false;
     for (uint64_t id = 0; id < messages; ++id) {
       while (!writer_.Write(id, payload_, signal)) spin.Pause();
@@ -101,7 +84,7 @@ class BaselineEnds {
 
   void Consume(uint64_t messages) {
     std::vector<std::byte> copy(8192);
-    Spin spin;
+    SpinWait spin;
     bool signal = false, ok = true;
     for (uint64_t id = 0; id < messages; ++id) {
       uint64_t got;
@@ -145,7 +128,7 @@ class RingPlayer {
   }
   bool Await(uint64_t id) {
     Packet packet;
-    Spin spin;
+    SpinWait spin;
     ReadResult result;
     while ((result = reader_.Next(packet)) == ReadResult::kEmpty) spin.Pause();
     (void)reader_.Commit();

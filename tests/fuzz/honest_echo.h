@@ -41,14 +41,16 @@ class HonestEcho {
   void Open(std::span<const Pfn> pages, uint32_t downstream_page, uint32_t vp) {
     Close();
     vp_ = vp;
-    up_ = MapRing(partition_.memory(), pages.first(downstream_page));
-    down_ = MapRing(partition_.memory(), pages.subspan(downstream_page));
+    GuestMemory& memory = partition_.memory();
+    up_ = *memory.Map(RingOrder(pages.first(downstream_page)));
+    down_ = *memory.Map(RingOrder(pages.subspan(downstream_page)));
     channel_ = std::make_unique<Channel>(
-        host_cpu_, Channel::Options{.name = "honest echo",
-                                    .incoming = RingOf(up_),
-                                    .outgoing = RingOf(down_),
-                                    .signal_peer = Callback::To<&HonestEcho::SignalGuest>(this),
-                                    .guest_end = false});
+        host_cpu_,
+        Channel::Options{.name = "honest echo",
+                         .incoming = RingOf(memory, pages[0], up_.bytes()),
+                         .outgoing = RingOf(memory, pages[downstream_page], down_.bytes()),
+                         .signal_peer = Callback::To<&HonestEcho::SignalGuest>(this),
+                         .guest_end = false});
     (void)vsp_->OnOpen(*channel_, context_.open_data());
   }
   void Close() {

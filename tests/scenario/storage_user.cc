@@ -137,13 +137,13 @@ void StorageUser::LetGo() {
   pause_ = false;
   queue_ = nullptr;
   device_ = nullptr;
-  guest_memory_ = {};
   for (Slot& slot : slots_) {
     if (slot.was_used && !slot.unusable && !Unspoilt(slot) && !disk_.harmed()) {
       disk_.Wrong("wrote into memory of a request that had ended");
     }
     slot.was_used = slot.unusable = false;
   }
+  guest_memory_ = {};
 }
 
 void StorageUser::Take(std::shared_ptr<BlockDevice> device) {

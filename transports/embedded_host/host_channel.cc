@@ -7,29 +7,9 @@
 
 #include "framework/base/saved_state.h"
 #include "framework/base/status.h"
-#include "framework/channel/ring_memory.h"
+#include "framework/channel/ring_mapping.h"
 
 namespace vmbuskit {
-namespace {
-
-// The control page once, the data pages twice in a row.
-absl::StatusOr<Mapping> MapRing(EmbeddedPartition& partition, MappedPages& mapped,
-                                std::span<const Pfn> pages) {
-  std::vector<Pfn> order(pages.begin(), pages.end());
-  order.insert(order.end(), pages.begin() + 1, pages.end());
-  return mapped.Map(partition.memory(), order);
-}
-
-RingMemory RingOf(const Mapping& mapping) {
-  std::byte* const control = mapping.bytes().data();
-  const size_t data_bytes = (mapping.bytes().size() - kPageSize) / 2;
-  return {.control = control,
-          .data = control + kPageSize,
-          .data_bytes = static_cast<uint32_t>(data_bytes)};
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<HostChannel>> HostChannel::Create(EmbeddedPartition& partition,
                                                                  MappedPages& mapped,
                                                                  const OpenRequest& request,
@@ -39,9 +19,10 @@ absl::StatusOr<std::unique_ptr<HostChannel>> HostChannel::Create(EmbeddedPartiti
   if (split < 2 || pages.size() < split + 2) {
     return Violation(options.name, "downstream_page", split, "each ring has at least two pages");
   }
-  absl::StatusOr<Mapping> incoming = MapRing(partition, mapped, pages.first(split));
+  absl::StatusOr<Mapping> incoming = mapped.Map(partition.memory(), RingOrder(pages.first(split)));
   if (!incoming.ok()) return incoming.status();
-  absl::StatusOr<Mapping> outgoing = MapRing(partition, mapped, pages.subspan(split));
+  absl::StatusOr<Mapping> outgoing =
+      mapped.Map(partition.memory(), RingOrder(pages.subspan(split)));
   if (!outgoing.ok()) return outgoing.status();
   Rings rings{std::move(*incoming), std::move(*outgoing)};
   return std::unique_ptr<HostChannel>(
@@ -59,12 +40,15 @@ HostChannel::HostChannel(EmbeddedPartition& partition, const OpenRequest& reques
       rings_(std::move(rings)),
       guest_signal_(partition.host_executor(), Callback::To<&HostChannel::OnGuestSignal>(this)),
       resume_(partition.host_executor(), Callback::To<&HostChannel::OnGuestSignal>(this)) {
-  Channel::Options channel{.name = options.name,
-                           .incoming = RingOf(rings_.incoming),
-                           .outgoing = RingOf(rings_.outgoing),
-                           .signal_peer = Callback::To<&HostChannel::SignalGuest>(this),
-                           .max_packet_bytes = options.max_packet_bytes,
-                           .guest_end = false};
+  const std::span<const Pfn> ring_pages = request.ring->pfns;
+  Channel::Options channel{
+      .name = options.name,
+      .incoming = RingOf(partition.memory(), ring_pages.front(), rings_.incoming.bytes()),
+      .outgoing =
+          RingOf(partition.memory(), ring_pages[request.downstream_page], rings_.outgoing.bytes()),
+      .signal_peer = Callback::To<&HostChannel::SignalGuest>(this),
+      .max_packet_bytes = options.max_packet_bytes,
+      .guest_end = false};
   channel_ = std::make_unique<Channel>(partition.host_executor(), std::move(channel));
 }
 

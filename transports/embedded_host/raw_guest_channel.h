@@ -5,9 +5,6 @@
 //   ... GPADL and OPEN by messages ...
 //   Channel& channel = rings.Start(offer.connection_id);
 //
-//   const Mapping mapping = MapRing(memory, pages);                 // control page, then the data pages twice
-//   const RingMemory ring = RingOf(mapping);
-//
 // Thread safety: one thread, the test's. Lifetime: the memory outlives all of it.
 #ifndef VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_RAW_GUEST_CHANNEL_H_
 #define VMBUSKIT_TRANSPORTS_EMBEDDED_HOST_RAW_GUEST_CHANNEL_H_
@@ -19,22 +16,11 @@
 #include <vector>
 
 #include "framework/channel/channel.h"
-#include "framework/channel/ring_memory.h"
+#include "framework/channel/ring_mapping.h"
 #include "platform/partition.h"
 #include "transports/protocol/hypervisor.h"
 
 namespace vmbuskit {
-
-inline Mapping MapRing(GuestMemory& memory, std::span<const Pfn> pages) {
-  std::vector<Pfn> order(pages.begin(), pages.end());
-  order.insert(order.end(), pages.begin() + 1, pages.end());
-  return *memory.Map(order);
-}
-inline RingMemory RingOf(const Mapping& mapping) {
-  std::byte* const bytes = mapping.bytes().data();
-  return {bytes, bytes + kPageSize,
-          static_cast<uint32_t>((mapping.bytes().size() - kPageSize) / 2)};
-}
 
 // A ring pair in guest memory, and the guest's end of a channel over it.
 class RawGuestChannel : public ChannelHandler {
@@ -52,13 +38,15 @@ class RawGuestChannel : public ChannelHandler {
   // Starts at the indices in memory.
   Channel& Start(uint32_t connection_id) {
     connection_id_ = connection_id;
-    up_ = MapRing(partition_.memory(), std::span(pages_).first(downstream_page()));
-    down_ = MapRing(partition_.memory(), std::span(pages_).subspan(downstream_page()));
+    GuestMemory& memory = partition_.memory();
+    const uint32_t half = downstream_page();
+    up_ = *memory.Map(RingOrder(std::span(pages_).first(half)));
+    down_ = *memory.Map(RingOrder(std::span(pages_).subspan(half)));
     channel_ = std::make_unique<Channel>(
         executor_,
         Channel::Options{.name = "raw guest",
-                         .incoming = RingOf(down_),
-                         .outgoing = RingOf(up_),
+                         .incoming = RingOf(memory, pages_[half], down_.bytes()),
+                         .outgoing = RingOf(memory, pages_[0], up_.bytes()),
                          .signal_peer = Callback::To<&RawGuestChannel::SignalHost>(this)});
     channel_->Start(*this);
     return *channel_;

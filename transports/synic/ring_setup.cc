@@ -1,10 +1,11 @@
 #include "transports/synic/ring_setup.h"
 
-#include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "framework/base/status.h"
+#include "framework/channel/ring_mapping.h"
 #include "transports/protocol/gpadl_messages.h"
 
 namespace vmbuskit {
@@ -16,11 +17,11 @@ absl::Status CheckRingBytes(const char* ring, uint32_t bytes) {
       absl::StrCat(ring, " ring: ", bytes, " data bytes, must be a multiple of 4096 above 0"));
 }
 
-void AppendRing(std::vector<Pfn>& order, Pfn control, uint32_t data_pages) {
-  order.push_back(control);
-  for (int copy = 0; copy < 2; ++copy) {
-    for (uint32_t i = 0; i < data_pages; ++i) order.push_back(control + 1 + i);
-  }
+// `count` pages that follow one another, mapped as a ring.
+absl::StatusOr<Mapping> MapRing(GuestMemory& memory, Pfn first, uint64_t count) {
+  std::vector<Pfn> pages(count);
+  std::iota(pages.begin(), pages.end(), first);
+  return memory.Map(RingOrder(pages));
 }
 
 }  // namespace
@@ -38,24 +39,20 @@ absl::StatusOr<GuestRings> MakeGuestRings(PageAllocator& pages, GuestMemory& mem
   absl::StatusOr<PageRun> run =
       pages.Allocate(static_cast<uint32_t>(2 + send_pages + receive_pages));
   if (!run.ok()) return run.status();
-  const auto downstream = static_cast<uint32_t>(1 + send_pages);
-  std::vector<Pfn> order;
-  order.reserve(2 + 2 * (send_pages + receive_pages));
-  AppendRing(order, run->first(), static_cast<uint32_t>(send_pages));
-  AppendRing(order, run->first() + downstream, static_cast<uint32_t>(receive_pages));
-  absl::StatusOr<Mapping> mapping = memory.Map(order);
-  if (!mapping.ok()) return mapping.status();
+  const Pfn up = run->first();
+  const Pfn down = up + 1 + send_pages;
+  absl::StatusOr<Mapping> outgoing = MapRing(memory, up, 1 + send_pages);
+  if (!outgoing.ok()) return outgoing.status();
+  absl::StatusOr<Mapping> incoming = MapRing(memory, down, 1 + receive_pages);
+  if (!incoming.ok()) return incoming.status();
 
   GuestRings rings;
-  std::byte* const up = mapping->bytes().data();
-  std::byte* const down = up + (1 + 2 * send_pages) * kPageSize;
-  rings.outgoing = {up, up + kPageSize, send_bytes};
-  rings.incoming = {down, down + kPageSize, receive_bytes};
-  std::memset(up, 0, kPageSize);
-  std::memset(down, 0, kPageSize);
+  rings.outgoing = RingOf(memory, up, outgoing->bytes());
+  rings.incoming = RingOf(memory, down, incoming->bytes());
   rings.pages = *std::move(run);
-  rings.mapping = *std::move(mapping);
-  rings.downstream_page = downstream;
+  rings.outgoing_mapping = *std::move(outgoing);
+  rings.incoming_mapping = *std::move(incoming);
+  rings.downstream_page = static_cast<uint32_t>(1 + send_pages);
   return rings;
 }
 

@@ -7,7 +7,7 @@
 // each data area stands twice in a row, so that no packet wraps. Source: protocol 02 sections 5.2
 // and 7.1.
 //
-// Ownership: a value that owns pages and mapping; the mapping must go first (it does, at
+// Ownership: a value that owns pages and mappings; the mappings must go first (they do, at
 // destruction), and the pages only after the host let go of them. Errors: InvalidArgument for sizes
 // that no ring can have.
 #ifndef VMBUSKIT_TRANSPORTS_SYNIC_RING_SETUP_H_
@@ -23,10 +23,17 @@ namespace vmbuskit {
 
 struct GuestRings {
   PageRun pages;
-  Mapping mapping;
+  Mapping outgoing_mapping;
+  Mapping incoming_mapping;
   RingMemory outgoing;
   RingMemory incoming;
   uint32_t downstream_page = 0;  // where the host-to-guest ring begins, in pages
+
+  void Unmap() {
+    outgoing_mapping.Reset();
+    incoming_mapping.Reset();
+    outgoing = incoming = {};
+  }
 };
 
 // Zeroed, control pages included. Sizes are data bytes, multiples of 4096.

@@ -37,6 +37,15 @@ TEST_F(RingSetupTest, LiesInThePagesAsTheHostExpects) {
   EXPECT_EQ(raw[6 * kPageSize], std::byte{4});
 }
 
+// Sanitizers order the accesses of both ends by the addresses of the words.
+TEST_F(RingSetupTest, TheWordsAreWhereTheOtherEndHasThem) {
+  absl::StatusOr<GuestRings> rings = MakeGuestRings(pages_, *memory_, 4096, 4096);
+  ASSERT_TRUE(rings.ok());
+  EXPECT_EQ(rings->outgoing.control, memory_->Translate(rings->pages.gpa(), 1)->data());
+  EXPECT_EQ(rings->incoming.control,
+            memory_->Translate(rings->pages.gpa() + 2 * kPageSize, 1)->data());
+}
+
 TEST_F(RingSetupTest, APacketNeverWraps) {
   absl::StatusOr<GuestRings> rings = MakeGuestRings(pages_, *memory_, 4096, 4096);
   ASSERT_TRUE(rings.ok());

@@ -179,7 +179,7 @@ Task<absl::Status> SynicTransport::FreeRings(PortPointer port) {
   } else {
     status = co_await TakeBack(port->relid(), port->gpadl);
   }
-  port->rings().mapping.Reset();
+  port->rings().Unmap();
   if (!status.ok()) {
     status = WithWithheld(status, count);
     Quarantine(std::move(pages));

@@ -101,8 +101,8 @@ TEST_F(EchoHostTest, TheFiguresAreOfTheChannelThatIsOpen) {
   spoil_ = true;
   ASSERT_EQ(Negotiate(2), 1);
   ASSERT_EQ(Count("wrong"), 1u);
-  ChannelPair next;
   RecordingHandler guest;
+  ChannelPair next;
   next.guest().Start(guest);
   SimTurn turn = pair_.sim().Enter(static_cast<SimExecutor&>(pair_.host_executor()));
   pair_.host().Close(absl::CancelledError("the guest crashed"));

@@ -7,6 +7,7 @@
 
 #include "devices/storvsc/host/done_list.h"
 #include "framework/base/saved_state.h"
+#include "platform/spin_wait.h"
 
 namespace vmbuskit {
 namespace {
@@ -28,6 +29,37 @@ std::byte* AllocateZeroed(size_t bytes) {
 }
 
 }  // namespace
+
+// Keeps the others from a part of a chunk while it is read or written: one exchange for up to 64 KiB.
+class RamDisk::Hold {
+ public:
+  Hold(Chunk& chunk, uint64_t at, uint64_t bytes)
+      : held_(chunk.held), pages_(Pages(at / kHoldBytes, (at + bytes - 1) / kHoldBytes)) {
+    uint16_t others = held_.load(std::memory_order_relaxed);
+    for (SpinWait wait;;) {
+      others &= static_cast<uint16_t>(~pages_);
+      const auto with_mine = static_cast<uint16_t>(others | pages_);
+      if (held_.compare_exchange_weak(others, with_mine, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+        return;
+      }
+      if ((others & pages_) != 0) wait.Pause();
+    }
+  }
+  ~Hold() { held_.fetch_and(static_cast<uint16_t>(~pages_), std::memory_order_release); }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+ private:
+  static constexpr uint64_t kHoldBytes = kChunkBytes / 16;
+
+  static uint16_t Pages(uint64_t first, uint64_t last) {
+    return static_cast<uint16_t>((uint32_t{2} << last) - (uint32_t{1} << first));
+  }
+
+  std::atomic<uint16_t>& held_;
+  const uint16_t pages_;
+};
 
 RamDisk::Group::~Group() {
   for (Chunk& chunk : chunks) std::free(chunk.data.load(std::memory_order_relaxed));
@@ -97,14 +129,15 @@ RamDisk::Chunk* RamDisk::Make(uint64_t offset) {
   return &chunk;
 }
 
-void RamDisk::Peek(uint64_t offset, std::span<std::byte> to) const {
+void RamDisk::Peek(uint64_t offset, std::span<std::byte> to) {
   while (!to.empty()) {
     const uint64_t at = offset % kChunkBytes;
     const size_t part = std::min<uint64_t>(to.size(), kChunkBytes - at);
-    const Chunk* const chunk = Find(offset);
+    Chunk* const chunk = Find(offset);
     if (chunk == nullptr) {
       std::memset(to.data(), 0, part);
     } else {
+      const Hold hold(*chunk, at, part);
       std::memcpy(to.data(), chunk->data.load(std::memory_order_relaxed) + at, part);
     }
     offset += part;
@@ -118,6 +151,7 @@ bool RamDisk::Poke(uint64_t offset, std::span<const std::byte> from) {
     const size_t part = std::min<uint64_t>(from.size(), kChunkBytes - at);
     Chunk* const chunk = Make(offset);
     if (chunk == nullptr) return false;
+    const Hold hold(*chunk, at, part);
     std::memcpy(chunk->data.load(std::memory_order_relaxed) + at, from.data(), part);
     if (!chunk->holds_data.load(std::memory_order_relaxed)) {
       chunk->holds_data.store(true, std::memory_order_relaxed);
@@ -133,6 +167,7 @@ void RamDisk::Zero(uint64_t offset, uint64_t bytes) {
     const uint64_t at = offset % kChunkBytes;
     const uint64_t part = std::min(bytes, kChunkBytes - at);
     if (Chunk* const chunk = Find(offset)) {
+      const Hold hold(*chunk, at, part);
       std::memset(chunk->data.load(std::memory_order_relaxed) + at, 0, part);
       if (part == kChunkBytes) chunk->holds_data.store(false, std::memory_order_relaxed);
     }

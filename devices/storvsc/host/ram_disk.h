@@ -5,8 +5,8 @@
 //   std::unique_ptr<BlockQueue> queue = disk->OpenQueue(executor);
 //   disk->Resize(uint64_t{2} << 30);
 //
-// Thread safety: as block_device.h: queues on several executors at a time. There is no lock: of requests on several
-// executors that overlap in time and in blocks nobody can tell what they read or leave behind, as with a real disk.
+// Thread safety: as block_device.h: queues on several executors at a time. Of requests that overlap in time and in
+// blocks, each 4 KiB is read or written whole, one after the other; in which order nobody can tell, as with a real disk.
 // Resize, Peek and Save: while no request is under way. Lifetime: outlives its queues.
 // Memory is moved inside Submit. What was discarded reads as zeros; its memory stays with the disk, because a queue of
 // another executor may be about to use it.
@@ -51,7 +51,7 @@ class RamDisk final : public BlockDevice {
   // Another size, at most kBytesMax; what is cut off is lost.
   void Resize(uint64_t bytes);
   // The bytes from `offset` on, past everything; zeros where nothing was written.
-  void Peek(uint64_t offset, std::span<std::byte> to) const;
+  void Peek(uint64_t offset, std::span<std::byte> to);
   bool Poke(uint64_t offset, std::span<const std::byte> from);  // false: no memory
   uint64_t bytes_allocated() const { return allocated_.load(std::memory_order_relaxed); }
 
@@ -66,7 +66,9 @@ class RamDisk final : public BlockDevice {
   struct Chunk {
     std::atomic<std::byte*> data = nullptr;  // null: zeros
     std::atomic<bool> holds_data = false;    // false: all zeros, for kStatus and Save
+    std::atomic<uint16_t> held = 0;          // a bit for each 4 KiB that somebody reads or writes
   };
+  class Hold;
   static constexpr uint64_t kChunksPerGroup = 512;
   static constexpr uint64_t kGroupBytes = kChunksPerGroup * kChunkBytes;
   struct Group {
