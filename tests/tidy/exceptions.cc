@@ -89,7 +89,6 @@ const Covered kCovered[] = {
     {"devices/storvsc/host/dvd_target.cc", "devices/storvsc/host/dvd_conformance_test.cc"},
     {"devices/storvsc/host/inquiry.cc", "devices/storvsc/host/disk_conformance_test.cc"},
     {"devices/storvsc/host/null_disk.cc", "devices/storvsc/host/disks_test.cc"},
-    {"devices/storvsc/host/ram_disk.cc", "devices/storvsc/host/disks_test.cc"},
     {"devices/storvsc/host/scsi_outcome.h", "devices/storvsc/host/disk_conformance_test.cc"},
     {"devices/storvsc/host/scsi_target.h", "devices/storvsc/host/disk_conformance_test.cc"},
     {"devices/storvsc/host/storvsc_fc_host.cc", "tests/system/storvsc_test.cc"},

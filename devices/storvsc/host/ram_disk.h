@@ -6,7 +6,7 @@
 //   disk->Resize(uint64_t{2} << 30);
 //
 // Thread safety: as block_device.h: queues on several executors at a time. Of requests that overlap in time and in
-// blocks, each 4 KiB is read or written whole, one after the other; in which order nobody can tell, as with a real disk.
+// blocks, each 4 KiB is read or written whole, one after the other; in which order nobody can tell, as with a disk.
 // Resize, Peek and Save: while no request is under way. Lifetime: outlives its queues.
 // Memory is moved inside Submit. What was discarded reads as zeros; its memory stays with the disk, because a queue of
 // another executor may be about to use it.
