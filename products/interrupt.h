@@ -1,7 +1,7 @@
 // Ctrl-C (SIGINT) and SIGTERM as a call on an executor. After the first one a second ends the
 // process at once, with exit status 130, whatever the executor is busy with.
 //
-//   InterruptWatch::Block();                       // in main, before any thread is made
+//   InterruptWatch::Block();                       // in main, before a thread is made that takes signals
 //   InterruptWatch interrupt(executor, Callback::To<&Session::OnInterrupt>(this));
 //   absl::Status started = interrupt.Start();
 //

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "platform/callback.h"
 #include "platform/linux/affinity.h"
+#include "platform/linux/blocked_signals.h"
 
 namespace vmbuskit {
 namespace {
@@ -44,7 +45,11 @@ absl::StatusOr<std::unique_ptr<ExecutorThread>> ExecutorThread::Start(const Opti
   absl::StatusOr<std::unique_ptr<LinuxExecutor>> executor = LinuxExecutor::Create(options.executor);
   if (!executor.ok()) return executor.status();
   std::unique_ptr<ExecutorThread> thread(new ExecutorThread(*std::move(executor)));
-  const int error = pthread_create(&thread->thread_, nullptr, &ThreadMain, thread.get());
+  int error = 0;
+  {
+    const BlockedSignals blocked;
+    error = pthread_create(&thread->thread_, nullptr, &ThreadMain, thread.get());
+  }
   if (error != 0) {
     return absl::ErrnoToStatus(
         error, absl::StrCat("making the thread of executor ", options.executor.cpu));

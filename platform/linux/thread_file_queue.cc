@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cerrno>
 
+#include "platform/linux/blocked_signals.h"
 #include "platform/linux/file_vectors.h"
 
 namespace vmbuskit {
@@ -97,6 +98,7 @@ class FileThreads::Queue final : public FileQueue {
 };
 
 FileThreads::FileThreads(int fd, uint32_t threads) : fd_(fd) {
+  const BlockedSignals blocked;
   for (uint32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 

@@ -92,6 +92,18 @@ TEST_F(RunTest, ServesUntilCtrlC) {
   EXPECT_FALSE(std::filesystem::exists(Path("d.sock")));
 }
 
+// The threads of a file exist before the session does: a signal must not find one of them.
+TEST_F(RunTest, AFileOnThreadsIsLetGoOfToo) {
+  const std::string image = MakeImage("a.img", 1 << 20);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    ChildProcess run(Vmbus({"run", "--disk=" + image + ",threads", Socket()}));
+    ASSERT_TRUE(run.WaitForOutput(Uri("disk0"))) << run.err();
+    run.Signal(signal);
+    EXPECT_EQ(run.Wait(), 0) << run.err();
+    EXPECT_TRUE(run.out().ends_with(kStopped)) << run.out();
+  }
+}
+
 TEST_F(RunTest, ClientsReadAndWriteWhileTheControllerComesAndGoes) {
   if (!std::filesystem::exists("/usr/bin/nbdcopy")) GTEST_SKIP() << "nbdcopy is not installed";
   const std::string image = MakeImage("a.img", 16 << 20);
