@@ -46,6 +46,9 @@ class Executor {
   // Index of the virtual processor or CPU that this executor stands for.
   virtual uint32_t cpu() const = 0;
 
+  // True when it busy-polls: it makes turns without being woken, so whoever brings it work need not signal it.
+  virtual bool polls() const { return false; }
+
  private:
   friend class Event;
   friend class Poller;

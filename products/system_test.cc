@@ -104,6 +104,24 @@ Task<void> LookInside(System& system, std::string version) {
   co_await TakeDown(system);
 }
 
+Task<void> LookForPolling(System& system, bool polled) {
+  co_await BringUp(system);
+  const std::string tree = (co_await system.Inspect()).ToJson();
+  EXPECT_EQ(tree.find("\"polled\": true") != tree.npos, polled) << tree;
+  EXPECT_EQ(tree.find("\"polled\": false") != tree.npos, !polled) << tree;
+  co_await TakeDown(system);
+}
+
+TEST(System, ChannelsArePolledWhereExecutorsPoll) {
+  for (const bool poll : {false, true}) {
+    System::Options options = EchoAndHeartbeat(1);
+    options.poll = poll;
+    std::unique_ptr<System> system = Make(options);
+    ASSERT_NE(system, nullptr);
+    RunStory(*system, LookForPolling(*system, poll));
+  }
+}
+
 TEST(System, SpeaksTheNewestVersionThatTheHostAccepts) {
   for (uint32_t version : kVersionsNewestFirst) {
     System::Options options = EchoAndHeartbeat(2);

@@ -40,6 +40,7 @@ void Channel::Start(ChannelHandler& handler) {
   assert(handler_ == nullptr);
   if (finished_) return;
   handler_ = &handler;
+  if (executor_.polls()) SetPolled(true);
   WakeSelf();
 }
 

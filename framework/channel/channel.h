@@ -58,7 +58,8 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  // Delivers packets to `handler` from the next turn on (also those that lie in the ring already).
+  // Delivers packets to `handler` from the next turn on (also those that lie in the ring already). On an executor that
+  // busy-polls the channel is polled from then on.
   void Start(ChannelHandler& handler);
 
   // Copies the packet into the ring and publishes it; inside a Batch or a drain publishing waits

@@ -17,6 +17,7 @@ void Channel::Inspect(InspectNode& node) const {
   node.Set("empty_wakeups", counters_.empty_wakeups);
   node.Set("full", counters_.full);
   node.Set("waits_for_space", WantsSpace());
+  node.Set("polled", polled_);
   InspectNode& table = node.Child("requests");
   table.Set("slots", requests_.slots());
   table.Set("outstanding", requests_.outstanding());

@@ -68,6 +68,7 @@ class LinuxExecutor final : public Executor {
   [[nodiscard]] bool Post(Callback call) override;
   bool IsCurrent() const override { return current_ == this; }
   uint32_t cpu() const override { return options_.cpu; }
+  bool polls() const override { return mode() == Mode::kPoll; }
 
   // Makes turns until Stop. Events and calls that are pending by then still run (also what these lead to, for at
   // most kStopTurnsMax turns); timers and pollers do not. May be called again.
@@ -76,6 +77,7 @@ class LinuxExecutor final : public Executor {
   // One turn; with `may_sleep`, in sleep mode and without work it waits for some first. Whether anything ran.
   bool RunOnce(bool may_sleep = false);
 
+  // Channels that were started on a polling executor stay polled, and keep it awake.
   void SetMode(Mode mode);
   Mode mode() const { return mode_.load(std::memory_order_relaxed); }
   Counters counters() const;
