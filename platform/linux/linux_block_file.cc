@@ -117,7 +117,8 @@ absl::Status LinuxBlockFile::Look() {
 
 absl::StatusOr<std::unique_ptr<FileQueue>> LinuxBlockFile::OpenQueue(Executor& executor) {
   if (threads_ != nullptr) return threads_->OpenQueue(executor);
-  return UringFileQueue::Create(static_cast<LinuxExecutor&>(executor), fd_, options_.depth);
+  return UringFileQueue::Create(static_cast<LinuxExecutor&>(executor), fd_,
+                                {.depth = options_.depth, .page_cache = !options_.direct});
 }
 
 absl::StatusOr<BlockFile::Extent> LinuxBlockFile::FindExtent(uint64_t offset) {

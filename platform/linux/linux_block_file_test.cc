@@ -1,5 +1,6 @@
 #include "platform/linux/linux_block_file.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -7,8 +8,10 @@
 #include <cstdlib>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "platform/linux/executor.h"
@@ -200,6 +203,44 @@ TEST_P(LinuxBlockFileTest, ReadersShareAnImage) {
   const std::unique_ptr<LinuxBlockFile> second = Open(image.path(), {.read_only = true});
   EXPECT_TRUE(second->read_only());
   EXPECT_FALSE(LinuxBlockFile::Open(image.path(), {.engine = GetParam()}).ok());
+}
+
+// Puts something else under the number of the process's only io_uring.
+void ReplaceRing() {
+  for (int fd = 3; fd < 1000; ++fd) {
+    std::array<char, 64> name{};
+    const std::string link = absl::StrCat("/proc/self/fd/", fd);
+    if (readlink(link.c_str(), name.data(), name.size() - 1) < 0) continue;
+    if (std::string_view(name.data()) != "anon_inode:[io_uring]") continue;
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    ASSERT_EQ(dup2(null, fd), fd);
+    close(null);
+    return;
+  }
+  FAIL() << "there is no io_uring";
+}
+
+TEST_P(LinuxBlockFileTest, ARingThatTakesNothingAnyMoreEndsAllWithItsError) {
+  const ImageFile image(kMebi);
+  const std::unique_ptr<LinuxBlockFile> file = Open(image.path());
+  if (GetParam() != LinuxBlockFile::Engine::kIoUring) GTEST_SKIP() << "has no ring";
+  const std::unique_ptr<FileQueue> queue = *file->OpenQueue(*executor_);
+  std::vector<std::byte> block(4096, std::byte{1});
+  ASSERT_EQ(Move(*queue, FileOperation::Kind::kWrite, 0, block), 0);
+  ReplaceRing();
+  iovec vector = {block.data(), block.size()};
+  std::array<TestOperation, 3> operations;
+  for (TestOperation& operation : operations) {
+    operation.kind = FileOperation::Kind::kWrite;
+    operation.vectors = std::span(&vector, 1);
+    queue->Submit(operation);
+  }
+  while (operations[2].ended == 0) executor_->RunOnce(true);
+  for (const TestOperation& operation : operations) {
+    EXPECT_EQ(operation.ended, 1);
+    EXPECT_EQ(operation.error, EOPNOTSUPP);
+  }
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kWrite, 0, block), EOPNOTSUPP);
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, LinuxBlockFileTest,

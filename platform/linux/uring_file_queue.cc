@@ -14,17 +14,18 @@
 namespace vmbuskit {
 
 absl::StatusOr<std::unique_ptr<FileQueue>> UringFileQueue::Create(LinuxExecutor& executor, int fd,
-                                                                  uint32_t depth) {
-  std::unique_ptr<UringFileQueue> queue(new UringFileQueue(executor, fd, depth));
+                                                                  const Options& options) {
+  std::unique_ptr<UringFileQueue> queue(new UringFileQueue(executor, fd, options));
   if (absl::Status status = queue->Start(); !status.ok()) return status;
   return queue;
 }
 
-UringFileQueue::UringFileQueue(LinuxExecutor& executor, int fd, uint32_t depth)
+UringFileQueue::UringFileQueue(LinuxExecutor& executor, int fd, const Options& options)
     : executor_(executor),
       fd_(fd),
-      depth_(depth),
-      push_(executor, Callback::To<&UringFileQueue::PushToKernel>(this)),
+      depth_(options.depth),
+      reads_at_once_(options.page_cache),
+      push_(executor, Callback::To<&UringFileQueue::Push>(this)),
       poller_(executor, Callback::To<&UringFileQueue::Poll>(this)) {}
 
 UringFileQueue::~UringFileQueue() {
@@ -34,11 +35,18 @@ UringFileQueue::~UringFileQueue() {
   if (event_fd_ >= 0) close(event_fd_);
 }
 
+// A thread that polls need not be interrupted to hear of an end: it looks. Older kernels cannot be told so.
+int UringFileQueue::MakeRing() {
+  const int error = io_uring_queue_init(
+      depth_, &ring_, IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+  if (error != -EINVAL) return error;
+  return io_uring_queue_init(depth_, &ring_, IORING_SETUP_CLAMP);
+}
+
 absl::Status UringFileQueue::Start() {
-  if (const int error = io_uring_queue_init(depth_, &ring_, IORING_SETUP_CLAMP); error < 0) {
-    return absl::ErrnoToStatus(-error, "io_uring");
-  }
+  if (const int error = MakeRing(); error < 0) return absl::ErrnoToStatus(-error, "io_uring");
   ring_made_ = true;
+  file_registered_ = io_uring_register_files(&ring_, &fd_, 1) == 0;
   event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event_fd_ < 0) return absl::ErrnoToStatus(errno, "eventfd for io_uring");
   if (const int error = io_uring_register_eventfd(&ring_, event_fd_); error < 0) {
@@ -49,55 +57,115 @@ absl::Status UringFileQueue::Start() {
 }
 
 void UringFileQueue::Submit(FileOperation& operation) {
-  if (in_kernel_.size() >= depth_) {
-    waiting_.push_back(operation);
-    return;
-  }
-  Prepare(operation);
+  waiting_.push_back(operation);
+  push_.Signal();
 }
 
-void UringFileQueue::Prepare(FileOperation& operation) {
-  io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-  if (entry == nullptr) {  // what was prepared before waits for the end of the turn
-    waiting_.push_back(operation);
-    push_.Signal();
-    return;
+void UringFileQueue::Push() {
+  FollowMode();
+  if (waiting_.size() == 1 && in_kernel_.empty() && ReadAtOnce()) return;
+  while (!waiting_.empty() && in_kernel_.size() < depth_ && Prepare(waiting_.front())) {
+    FileOperation& operation = waiting_.front();
+    waiting_.pop_front();
+    in_kernel_.push_back(operation);
   }
+  if (broken_ != 0) return GiveUp(broken_);
+  const int pushed = io_uring_submit(&ring_);
+  // Out of memory or the completion queue is full: what ended makes room, and nothing is lost meanwhile.
+  const bool passes = pushed >= 0 || pushed == -EAGAIN || pushed == -EBUSY || pushed == -EINTR;
+  if (!passes) GiveUp(-pushed);
+  // After an entry that it refused the kernel leaves the rest.
+  if (broken_ == 0 && io_uring_sq_ready(&ring_) > 0) push_.Signal();
+  Reap();
+}
+
+// False: it is to go the usual way.
+bool UringFileQueue::ReadAtOnce() {
+  FileOperation& operation = waiting_.front();
+  if (!reads_at_once_ || operation.kind != FileOperation::Kind::kRead) return false;
+  const ssize_t bytes =
+      preadv2(fd_, operation.vectors.data(), static_cast<int>(operation.vectors.size()),
+              static_cast<off_t>(operation.offset), RWF_NOWAIT);
+  if (bytes <= 0) {
+    if (bytes < 0 && errno == EOPNOTSUPP) reads_at_once_ = false;
+    return false;
+  }
+  waiting_.pop_front();
+  End(operation, static_cast<int>(bytes));
+  return true;
+}
+
+// False: the ring has no room.
+bool UringFileQueue::Prepare(FileOperation& operation) {
+  io_uring_sqe* const entry = broken_ == 0 ? io_uring_get_sqe(&ring_) : nullptr;
+  if (entry == nullptr) return false;
+  const auto count = static_cast<unsigned>(operation.vectors.size());
+  const iovec first = count > 0 ? operation.vectors.front() : iovec{};
+  const auto first_bytes = static_cast<unsigned>(first.iov_len);
+  const int file = file_registered_ ? 0 : fd_;
   switch (operation.kind) {
     case FileOperation::Kind::kRead:
-      io_uring_prep_readv2(entry, fd_, operation.vectors.data(),
-                           static_cast<unsigned>(operation.vectors.size()), operation.offset, 0);
+      if (count == 1) {
+        io_uring_prep_read(entry, file, first.iov_base, first_bytes, operation.offset);
+      } else {
+        io_uring_prep_readv(entry, file, operation.vectors.data(), count, operation.offset);
+      }
       break;
     case FileOperation::Kind::kWrite:
-      io_uring_prep_writev2(entry, fd_, operation.vectors.data(),
-                            static_cast<unsigned>(operation.vectors.size()), operation.offset,
-                            operation.data_sync ? RWF_DSYNC : 0);
+      if (count == 1) {
+        io_uring_prep_write(entry, file, first.iov_base, first_bytes, operation.offset);
+      } else {
+        io_uring_prep_writev(entry, file, operation.vectors.data(), count, operation.offset);
+      }
+      entry->rw_flags = operation.data_sync ? RWF_DSYNC : 0;
       break;
     case FileOperation::Kind::kSync:
-      io_uring_prep_fsync(entry, fd_, IORING_FSYNC_DATASYNC);
+      io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);
       break;
     case FileOperation::Kind::kPunchHole:
-      io_uring_prep_fallocate(entry, fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+      io_uring_prep_fallocate(entry, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(operation.offset),
                               static_cast<off_t>(operation.bytes));
       break;
     case FileOperation::Kind::kZeroRange:
-      io_uring_prep_fallocate(entry, fd_, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(operation.offset),
                               static_cast<off_t>(operation.bytes));
       break;
   }
+  if (file_registered_) entry->flags |= IOSQE_FIXED_FILE;
   io_uring_sqe_set_data(entry, &operation);
-  in_kernel_.push_back(operation);
-  push_.Signal();
-  if (executor_.mode() == LinuxExecutor::Mode::kPoll) poller_.Start();
+  return true;
 }
 
-void UringFileQueue::PushToKernel() {
-  const int pushed = io_uring_submit(&ring_);
-  // Out of memory or the completion queue is full: what ended makes room, and nothing is lost meanwhile.
-  if (pushed == -EAGAIN || pushed == -EBUSY || pushed == -EINTR) push_.Signal();
-  Reap();
+// Ends what the kernel has not taken, which is the newest in the ring, and what waits.
+void UringFileQueue::GiveUp(int error) {
+  Operations lost;
+  if (broken_ == 0) {
+    for (unsigned left = io_uring_sq_ready(&ring_); left > 0 && !in_kernel_.empty(); --left) {
+      FileOperation& newest = in_kernel_.back();
+      in_kernel_.pop_back();
+      lost.push_front(newest);
+    }
+    broken_ = error;
+  }
+  lost.splice(lost.end(), waiting_);
+  while (!lost.empty()) {
+    FileOperation& operation = lost.front();
+    lost.pop_front();
+    operation.OnDone(error);
+  }
+}
+
+void UringFileQueue::FollowMode() {
+  if (polled_ == executor_.polls()) return;
+  polled_ = executor_.polls();
+  (void)io_uring_cq_eventfd_toggle(&ring_, !polled_);  // fails only without one
+  if (polled_) {
+    poller_.Start();
+  } else {
+    poller_.Stop();
+  }
 }
 
 void UringFileQueue::OnEventFd() {
@@ -108,8 +176,8 @@ void UringFileQueue::OnEventFd() {
 }
 
 void UringFileQueue::Poll() {
-  if (in_kernel_.empty() || executor_.mode() != LinuxExecutor::Mode::kPoll) return poller_.Stop();
-  Reap();
+  FollowMode();  // first: what ends from now on is told, what has ended is found
+  if (!in_kernel_.empty()) Reap();
 }
 
 void UringFileQueue::Reap() {
@@ -124,13 +192,9 @@ void UringFileQueue::Reap() {
       in_kernel_.erase(in_kernel_.iterator_to(*operation));
       End(*operation, result);
     }
-    while (!waiting_.empty() && in_kernel_.size() < depth_ && io_uring_sq_space_left(&ring_) > 0) {
-      FileOperation& next = waiting_.front();
-      waiting_.pop_front();
-      Prepare(next);
-    }
     if (count < kBatch) break;
   }
+  if (!waiting_.empty()) push_.Signal();
 }
 
 void UringFileQueue::End(FileOperation& operation, int result) {

@@ -1,8 +1,10 @@
 // File operations through one io_uring of an executor. What is submitted in a turn goes to the kernel with one system
-// call at its end; ended operations are noticed by polling while the executor polls, else through an eventfd.
+// call at its end; ended operations are noticed by polling while the executor polls, else through an eventfd. A read
+// that is alone is first tried without the ring, which is quicker when the page cache has the bytes.
 //
 // Thread safety: the executor's. Errors: see platform/block_file.h; Create fails where the kernel has no io_uring, or
-// refuses it.
+// refuses it. A ring that the kernel takes nothing from any more ends what it has not taken, and all that follows, with
+// the error that it gave.
 #ifndef VMBUSKIT_PLATFORM_LINUX_URING_FILE_QUEUE_H_
 #define VMBUSKIT_PLATFORM_LINUX_URING_FILE_QUEUE_H_
 
@@ -21,9 +23,14 @@ namespace vmbuskit {
 
 class UringFileQueue final : public FileQueue {
  public:
-  // `fd` outlives the queue. `depth`: a power of two.
+  struct Options {
+    uint32_t depth = 128;    // operations in the kernel at a time; a power of two
+    bool page_cache = true;  // the file is not opened with O_DIRECT
+  };
+
+  // `fd` outlives the queue.
   static absl::StatusOr<std::unique_ptr<FileQueue>> Create(LinuxExecutor& executor, int fd,
-                                                           uint32_t depth);
+                                                           const Options& options);
   ~UringFileQueue() override;
 
   void Submit(FileOperation& operation) override;
@@ -31,10 +38,15 @@ class UringFileQueue final : public FileQueue {
  private:
   using Operations = boost::intrusive::list<FileOperation>;
 
-  UringFileQueue(LinuxExecutor& executor, int fd, uint32_t depth);
+  UringFileQueue(LinuxExecutor& executor, int fd, const Options& options);
   absl::Status Start();
-  void Prepare(FileOperation& operation);
-  void PushToKernel();
+  int MakeRing();
+  // At the end of a turn, and when operations ended: what waits goes to the kernel.
+  void Push();
+  bool ReadAtOnce();
+  bool Prepare(FileOperation& operation);
+  void GiveUp(int error);
+  void FollowMode();
   void OnEventFd();
   void Poll();
   void Reap();
@@ -43,14 +55,18 @@ class UringFileQueue final : public FileQueue {
   LinuxExecutor& executor_;
   const int fd_;
   const uint32_t depth_;
+  bool reads_at_once_;
   io_uring ring_{};
   bool ring_made_ = false;
+  bool file_registered_ = false;
+  bool polled_ = false;  // the ring's eventfd is off
+  int broken_ = 0;       // the error after which the kernel takes nothing any more
   int event_fd_ = -1;
   std::optional<FdWatch> watch_;
   Event push_;
   Poller poller_;
-  Operations in_kernel_;
-  Operations waiting_;  // for in_kernel_ to become less than depth_
+  Operations waiting_;    // for the end of the turn, or for in_kernel_ to become less than depth_
+  Operations in_kernel_;  // in the order in which they were put into the ring
 };
 
 }  // namespace vmbuskit
