@@ -46,7 +46,6 @@ int UringFileQueue::MakeRing() {
 absl::Status UringFileQueue::Start() {
   if (const int error = MakeRing(); error < 0) return absl::ErrnoToStatus(-error, "io_uring");
   ring_made_ = true;
-  file_registered_ = io_uring_register_files(&ring_, &fd_, 1) == 0;
   event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event_fd_ < 0) return absl::ErrnoToStatus(errno, "eventfd for io_uring");
   if (const int error = io_uring_register_eventfd(&ring_, event_fd_); error < 0) {
@@ -95,45 +94,44 @@ bool UringFileQueue::ReadAtOnce() {
   return true;
 }
 
-// False: the ring has no room.
+// False: the ring has no room. The file is not registered with the ring, which would hold it, and its lock, for a while
+// after the end of the process.
 bool UringFileQueue::Prepare(FileOperation& operation) {
   io_uring_sqe* const entry = broken_ == 0 ? io_uring_get_sqe(&ring_) : nullptr;
   if (entry == nullptr) return false;
   const auto count = static_cast<unsigned>(operation.vectors.size());
   const iovec first = count > 0 ? operation.vectors.front() : iovec{};
   const auto first_bytes = static_cast<unsigned>(first.iov_len);
-  const int file = file_registered_ ? 0 : fd_;
   switch (operation.kind) {
     case FileOperation::Kind::kRead:
       if (count == 1) {
-        io_uring_prep_read(entry, file, first.iov_base, first_bytes, operation.offset);
+        io_uring_prep_read(entry, fd_, first.iov_base, first_bytes, operation.offset);
       } else {
-        io_uring_prep_readv(entry, file, operation.vectors.data(), count, operation.offset);
+        io_uring_prep_readv(entry, fd_, operation.vectors.data(), count, operation.offset);
       }
       break;
     case FileOperation::Kind::kWrite:
       if (count == 1) {
-        io_uring_prep_write(entry, file, first.iov_base, first_bytes, operation.offset);
+        io_uring_prep_write(entry, fd_, first.iov_base, first_bytes, operation.offset);
       } else {
-        io_uring_prep_writev(entry, file, operation.vectors.data(), count, operation.offset);
+        io_uring_prep_writev(entry, fd_, operation.vectors.data(), count, operation.offset);
       }
       entry->rw_flags = operation.data_sync ? RWF_DSYNC : 0;
       break;
     case FileOperation::Kind::kSync:
-      io_uring_prep_fsync(entry, file, IORING_FSYNC_DATASYNC);
+      io_uring_prep_fsync(entry, fd_, IORING_FSYNC_DATASYNC);
       break;
     case FileOperation::Kind::kPunchHole:
-      io_uring_prep_fallocate(entry, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+      io_uring_prep_fallocate(entry, fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(operation.offset),
                               static_cast<off_t>(operation.bytes));
       break;
     case FileOperation::Kind::kZeroRange:
-      io_uring_prep_fallocate(entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+      io_uring_prep_fallocate(entry, fd_, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(operation.offset),
                               static_cast<off_t>(operation.bytes));
       break;
   }
-  if (file_registered_) entry->flags |= IOSQE_FIXED_FILE;
   io_uring_sqe_set_data(entry, &operation);
   return true;
 }

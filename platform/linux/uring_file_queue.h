@@ -58,7 +58,6 @@ class UringFileQueue final : public FileQueue {
   bool reads_at_once_;
   io_uring ring_{};
   bool ring_made_ = false;
-  bool file_registered_ = false;
   bool polled_ = false;  // the ring's eventfd is off
   int broken_ = 0;       // the error after which the kernel takes nothing any more
   int event_fd_ = -1;
