@@ -129,7 +129,7 @@ RamDisk::Chunk* RamDisk::Make(uint64_t offset) {
   return &chunk;
 }
 
-void RamDisk::Peek(uint64_t offset, std::span<std::byte> to) {
+void RamDisk::Peek(uint64_t offset, std::span<std::byte> to) const {
   while (!to.empty()) {
     const uint64_t at = offset % kChunkBytes;
     const size_t part = std::min<uint64_t>(to.size(), kChunkBytes - at);

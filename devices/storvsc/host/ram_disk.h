@@ -51,7 +51,7 @@ class RamDisk final : public BlockDevice {
   // Another size, at most kBytesMax; what is cut off is lost.
   void Resize(uint64_t bytes);
   // The bytes from `offset` on, past everything; zeros where nothing was written.
-  void Peek(uint64_t offset, std::span<std::byte> to);
+  void Peek(uint64_t offset, std::span<std::byte> to) const;
   bool Poke(uint64_t offset, std::span<const std::byte> from);  // false: no memory
   uint64_t bytes_allocated() const { return allocated_.load(std::memory_order_relaxed); }
 
