@@ -103,9 +103,11 @@ void StorvspChannel::Execute(StorvspSlot& slot, const Packet& packet) {
     return Answer(slot, storvsc::kStatusInvalidDeviceState);
   }
   slot.sequence = owner_.NextSequence();
-  if (slot.reply_bytes < storvsc::kOldPacketBytes || !MapData(slot, packet)) [[unlikely]] {
-    return;
+  if (slot.reply_bytes < storvsc::kOldPacketBytes) [[unlikely]] {
+    return Answer(slot, storvsc::kStatusInvalidParameter);
   }
+  if (!MapData(slot, packet)) [[unlikely]]
+    return;
   std::memcpy(slot.cdb.data(), request.cdb_or_sense.data(), slot.cdb.size());
   slot.cdb_length = request.cdb_length;
   slot.direction = request.data_in;

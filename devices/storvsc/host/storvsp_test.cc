@@ -226,6 +226,20 @@ TEST_F(StorvspTest, WhatCannotBeAnsweredEndsTheChannel) {
   EXPECT_TRUE(guest_.host().closed());
 }
 
+// Found by storvsp_fuzz: it was never answered, and its slot was lost to the channel.
+TEST_F(StorvspTest, ACommandThatIsTooShortIsInvalidAndGivesItsSlotBack) {
+  StorvspGuest guest({.requests_max = 1});
+  guest.Initialize();
+  for (const size_t bytes : {size_t{12}, size_t{28}, storvsc::kOldPacketBytes - 8}) {
+    const ScsiReply reply = guest.DoOperation(storvsc::kExecuteSrb, 0, 0, bytes);
+    ASSERT_TRUE(reply.answered) << bytes;
+    EXPECT_EQ(reply.packet.header.operation, uint32_t{storvsc::kCompleteIo}) << bytes;
+    EXPECT_EQ(reply.status(), kStatusInvalidParameter) << bytes;
+    EXPECT_EQ(reply.bytes, AlignTo8(bytes)) << "as long as it was, in words";
+  }
+  EXPECT_EQ(guest.Do({.cdb = {0, 0, 0, 0, 0, 0}}).srb_status(), storvsc::kSrbInvalidLun);
+}
+
 TEST_F(StorvspTest, UnknownOperationsAreInvalid) {
   guest_.Initialize();
   for (const uint32_t operation : {0u, 1u, 2u, 11u, 12u, 14u, 0xFFFFFFFFu}) {
