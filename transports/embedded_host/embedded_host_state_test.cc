@@ -255,6 +255,44 @@ TEST_F(EmbeddedHostStateTest, AVspOfTheEmbeddersStaysTheSameObject) {
   EXPECT_EQ(rings_.received.size(), 1u);
 }
 
+// Has something to say on its other channels when one closes.
+class TellingVsp : public CountingVsp {
+ public:
+  explicit TellingVsp(VspContext& its_context) : CountingVsp(its_context), context(its_context) {}
+  absl::Status OnOpen(Channel& channel, const OpenData& data) override {
+    open.push_back(&channel);
+    return CountingVsp::OnOpen(channel, data);
+  }
+  void OnClose(Channel& channel) override {
+    std::erase(open, &channel);
+    for (Channel* other : open) said.push_back(other->Send({.payload = AsBytes("closed--")}));
+  }
+
+  VspContext& context;
+  std::vector<Channel*> open;
+  std::vector<SendResult> said;
+};
+
+// Found by storvsp_fuzz: it spoke on a channel whose state was saved before, and once more when that was restored.
+TEST_F(EmbeddedHostStateTest, AVspOfTheEmbeddersSpeaksOnNoChannelOfADroppedState) {
+  const auto id = host_->AddDevice(kFirst, kFirst.default_instance_id, [](VspContext& context) {
+    return std::make_unique<TellingVsp>(context);
+  });
+  const OfferChannelMessage offer = ConnectAndGetOffer();
+  ASSERT_EQ(Open(offer, rings_, 7, OpenData()), kStatusSuccess);
+  auto& vsp = static_cast<TellingVsp&>(*host_->FindVsp(*id));
+  ASSERT_EQ(vsp.context.OfferSubchannels(1), 1u);
+  const auto second = Expect<OfferChannelMessage>();
+  RawGuestChannel rings(partition(), cpu0_, {50, 51, 52, 53, 54, 55});
+  ASSERT_EQ(Open(second, rings, 8, OpenData()), kStatusSuccess);
+  Cycle();
+  EXPECT_EQ(vsp.said, std::vector<SendResult>{SendResult::kClosed});
+  rings.Start(second.connection_id);
+  Say(rings, "12345678", second.relid);
+  ASSERT_EQ(rings.received.size(), 1u);
+  EXPECT_EQ(rings.received[0].substr(0, 9), "123456781");
+}
+
 // It never had the channel that it refused to go on with: no OnClose comes for that one.
 TEST_F(EmbeddedHostStateTest, AVspOfTheEmbeddersThatRefusesTheRestoreIsToldOnce) {
   CountingVsp* made = nullptr;

@@ -40,12 +40,15 @@ absl::Status VspHost::Drop() {
   const Inside inside(calls_);
   for (auto& [id, offered] : channels_) {
     services_.routes.erase(id);
-    if (offered.open != nullptr) {
-      offered.open->Disconnect();
-      offered.open->channel().Vanish();
-      if (!made_by_class_ && !offered.reopening) vsp_->OnClose(offered.open->channel());
-    }
-    if (!made_by_class_) ForgetGpadls(id);
+    if (offered.open == nullptr) continue;
+    offered.open->Disconnect();
+    offered.open->channel().Vanish();
+  }
+  // Only now: what it said on one channel because another closes, no saved state would know of.
+  for (auto& [id, offered] : channels_) {
+    if (made_by_class_) break;
+    if (offered.open != nullptr && !offered.reopening) vsp_->OnClose(offered.open->channel());
+    ForgetGpadls(id);
   }
   if (made_by_class_) vsp_.reset();  // before the channels that it knows
   channels_.clear();

@@ -118,10 +118,8 @@ class StorvspGuest {
     for (auto& [index, opened] : channels_) opened->host->Exchange(writer);
     ASSERT_TRUE(vsp_->Save(writer).ok());
     const std::vector<std::byte> saved = std::move(writer).Take();
-    for (auto& [index, opened] : channels_) {
-      opened->host->Vanish();
-      vsp_->OnClose(*opened->host);
-    }
+    for (auto& [index, opened] : channels_) opened->host->Vanish();
+    for (auto& [index, opened] : channels_) vsp_->OnClose(*opened->host);
     StateReader reader(saved);
     for (auto& [index, opened] : channels_) {
       MakeHost(*opened);
