@@ -132,8 +132,11 @@ class PageAllocator {
   virtual uint64_t leaked() const = 0;
 
   // The host may still use these pages, which are part of somebody's run: when that is freed it stays allocated until
-  // the connection ended with UNLOAD_RESPONSE, and is leaked without one (withheld_pages.h).
+  // the connection ended with UNLOAD_RESPONSE, and is leaked without one (withheld_pages.h). After an end, until
+  // BeginWithholding, that is decided: the run is freed, or leaked.
   void Withhold(Pfn first, uint64_t count) { withheld_pages_.Withhold(first, count); }
+  // A connection is being made: its transport says so, and when it ended.
+  void BeginWithholding() { withheld_pages_.Begin(); }
   // The connection ended: what was withheld until now is free, or lost.
   void EndWithholding(bool host_let_go) {
     for (const WithheldPages::Run& run : withheld_pages_.End(host_let_go)) {

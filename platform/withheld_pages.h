@@ -6,7 +6,8 @@
 //   for (auto run : withheld.End(/*host_let_go=*/true)) Free(run);           // UNLOAD_RESPONSE: now it is free
 //
 // A run is kept whole when any of its pages is withheld. After an end without UNLOAD_RESPONSE the marks stay: a run
-// that comes back later is lost.
+// that comes back later is lost. What is withheld between an end and the next Begin (a device that ends after the crash
+// path, say) shares the fate of that end.
 //
 // Thread safety: any thread. Costs one relaxed load per returned run while nothing was ever withheld.
 #ifndef VMBUSKIT_PLATFORM_WITHHELD_PAGES_H_
@@ -28,9 +29,16 @@ class WithheldPages {
     uint64_t count = 0;
   };
 
+  // There is a connection again (also before the first Begin).
+  void Begin() {
+    const std::lock_guard lock(mutex_);
+    connection_ = Connection::kOpen;
+  }
+
   void Withhold(uint64_t first, uint64_t count) {
     const std::lock_guard lock(mutex_);
-    marked_.push_back({first, count});
+    if (connection_ == Connection::kLetGo) return;
+    (connection_ == Connection::kOpen ? marked_ : lost_).push_back({first, count});
     any_.store(true, std::memory_order_relaxed);
   }
 
@@ -49,6 +57,7 @@ class WithheldPages {
   // The connection ended. The kept runs: free when the host let go, else lost.
   std::vector<Run> End(bool host_let_go) {
     const std::lock_guard lock(mutex_);
+    connection_ = host_let_go ? Connection::kLetGo : Connection::kLost;
     if (!host_let_go) lost_.insert(lost_.end(), marked_.begin(), marked_.end());
     marked_.clear();
     return std::exchange(kept_, {});
@@ -70,8 +79,11 @@ class WithheldPages {
            }) != 0;
   }
 
+  enum class Connection { kOpen, kLetGo, kLost };  // the last two: it ended so
+
   std::atomic<bool> any_ = false;
   mutable std::mutex mutex_;
+  Connection connection_ = Connection::kOpen;
   std::vector<Run> marked_;
   std::vector<Run> lost_;
   std::vector<Run> kept_;

@@ -59,12 +59,34 @@ TEST_F(WithheldPagesTest, ARunThatOutlivesTheConnectionIsFreeOrLostAsTheEndWas) 
   good.Reset();
   EXPECT_EQ(pages.freed, (Runs{{40, 4}}));
 
+  pages.BeginWithholding();
   PageRun bad(&pages, 60, 4);
   pages.Withhold(63, 1);
   pages.EndWithholding(/*host_let_go=*/false);
+  pages.BeginWithholding();
   pages.EndWithholding(/*host_let_go=*/true);  // of a later connection, which knows nothing of it
   bad.Reset();
   EXPECT_EQ(pages.lost, (Runs{{60, 4}}));
+}
+
+// Storage campaign, seed 6551: a device that ended after the crash path kept its pages in no account.
+TEST_F(WithheldPagesTest, WhatIsWithheldAfterAnEndIsFreeOrLostAsThatWasUntilTheNextConnection) {
+  const auto withhold = [this](Pfn first) {
+    PageRun run(&pages, first, 4);
+    pages.Withhold(first + 1, 1);
+  };
+  pages.EndWithholding(/*host_let_go=*/false);
+  withhold(40);
+  EXPECT_EQ(pages.lost, (Runs{{40, 4}}));
+  pages.BeginWithholding();
+  withhold(60);
+  EXPECT_EQ(pages.withheld(), 4u);
+  pages.EndWithholding(/*host_let_go=*/true);
+  EXPECT_EQ(pages.freed, (Runs{{60, 4}}));
+  withhold(80);
+  EXPECT_EQ(pages.freed, (Runs{{60, 4}, {80, 4}}));
+  EXPECT_EQ(pages.withheld(), 0u);
+  EXPECT_EQ(pages.lost, (Runs{{40, 4}}));
 }
 
 TEST_F(WithheldPagesTest, NeighboursAndLaterRunsOfTheSamePagesAreNotWithheld) {

@@ -172,6 +172,7 @@ FakeTransport::OfferedPtr FakeTransport::Find(const std::string& name, uint32_t 
 Task<absl::Status> FakeTransport::Connect(BusListener& listener) {
   absl::Status status = co_await Answer(FakeOperation::kConnect, "connect", nullptr);
   if (!status.ok()) co_return status;
+  pages_.BeginWithholding();
   listener_ = &listener;
   connected_ = true;
   if (!actions_.empty() && !std::exchange(pumping_, true)) tasks_.Spawn(Pump());

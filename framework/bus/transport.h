@@ -86,7 +86,8 @@ class BusTransport {
   // Keeps pages that the host may still use until the connection ended with UNLOAD_RESPONSE; without
   // one they are leaked (protocol 02 section 5.4, rules 3 and 4).
   virtual void Quarantine(PageRun pages) = 0;
-  // (Pages of runs that somebody else owns: PageAllocator::Withhold; the transport calls EndWithholding.)
+  // (Pages of runs that somebody else owns: PageAllocator::Withhold; the transport calls BeginWithholding and
+  // EndWithholding.)
   // Moves the channel's interrupts to `vp` (MODIFY_CHANNEL, version 4.1 and later; Unimplemented below). The channel
   // itself stays on the executor that it was opened on, with its driver; `vp` wakes it across. To move the work as
   // well, its driver closes the channel and opens it there.

@@ -139,18 +139,23 @@ absl::Status SynicTransport::AllocatePages() {
   return absl::OkStatus();
 }
 
-void SynicTransport::EndQuarantine(bool host_let_go) {
-  if (!host_let_go) {
-    for (PageRun& pages : quarantine_) pages.Leak();
-    shared_.LoseWithheld();
+void SynicTransport::Quarantine(PageRun pages) {
+  if (pages) pages_.Withhold(pages.first(), pages.count());
+}
+
+// The host did not let go of the pages of `key`: until the connection ends; for ever, when it ended before.
+void SynicTransport::WithholdShared(uint32_t key) {
+  if (set_up_) {
+    shared_.Withhold(key);
+  } else {
+    shared_.Lose(key);
   }
-  quarantine_.clear();
-  pages_.EndWithholding(host_let_go);
 }
 
 void SynicTransport::ReleasePages() {
   const bool host_let_go = !client_.host_holds_pages();
-  EndQuarantine(host_let_go);
+  if (!host_let_go) shared_.LoseWithheld();
+  pages_.EndWithholding(host_let_go);
   monitors_.Release(host_let_go);
   if (host_let_go) {
     interrupt_page_.Reset();
@@ -167,6 +172,7 @@ Task<absl::Status> SynicTransport::SetUp() {
   if (!info.ok()) co_return info.status();
   hypervisor_ = *info;
   set_up_ = true;
+  pages_.BeginWithholding();
   VMBUSKIT_CO_RETURN_IF_ERROR(hypercall_page_.Enable(pages_, options_.guest_os_id));
   VMBUSKIT_CO_RETURN_IF_ERROR(poster_.Start(pages_));
   absl::Status enabled;

@@ -79,7 +79,7 @@ class SynicTransport final : public BusTransport,
   Task<absl::Status> Close(std::unique_ptr<Channel> channel) override;
   Task<absl::StatusOr<Gpadl>> CreateGpadl(uint32_t relid, const PageRun& pages) override;
   Task<absl::Status> TearDownGpadl(Gpadl gpadl) override;
-  void Quarantine(PageRun pages) override { quarantine_.push_back(std::move(pages)); }
+  void Quarantine(PageRun pages) override;
   Task<absl::Status> Retarget(uint32_t relid, uint32_t vp) override;
   void Release(uint32_t relid) override;
   Task<absl::Status> Disconnect() override;
@@ -147,8 +147,7 @@ class SynicTransport final : public BusTransport,
   Task<absl::Status> FreeRings(PortPointer port);
   PortPointer FindPort(uint32_t relid) const;
   absl::Status CrashUnload();
-  // The connection ended: quarantined pages are the guest's again, or lost.
-  void EndQuarantine(bool host_let_go);
+  void WithholdShared(uint32_t key);
 
   Partition& partition_;
   const std::vector<Executor*> executors_;
@@ -163,7 +162,6 @@ class SynicTransport final : public BusTransport,
   GuestMonitorPages monitors_;
   PageRun interrupt_page_;
   SharedPages shared_;
-  std::vector<PageRun> quarantine_;
   absl::flat_hash_map<uint32_t, Offer> offers_;  // by relid
   absl::flat_hash_map<OperationId, Operation*> operations_;
   std::vector<PortPointer> ports_;

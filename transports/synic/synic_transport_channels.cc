@@ -46,7 +46,7 @@ Task<absl::StatusOr<uint32_t>> SynicTransport::ShareRange(uint32_t relid, GpadlR
   // Refused, rescinded, unloaded: the pages are ours. No answer, or a lost connection: they may be
   // the host's.
   if (absl::IsDeadlineExceeded(status)) {
-    shared_.Withhold(*handle);
+    WithholdShared(*handle);
   } else {
     shared_.Return(*handle);
   }
@@ -63,7 +63,7 @@ Task<absl::Status> SynicTransport::TakeBack(uint32_t relid, uint32_t handle) {
   if (status.ok()) {
     shared_.Return(handle);
   } else {
-    shared_.Withhold(handle);
+    WithholdShared(handle);
   }
   co_return status;
 }
@@ -174,7 +174,7 @@ Task<absl::Status> SynicTransport::FreeRings(PortPointer port) {
   absl::Status status;
   if (port->abandoned) {
     // The client undoes the open if its answer comes after all.
-    shared_.Withhold(port->gpadl);
+    WithholdShared(port->gpadl);
     status = absl::DeadlineExceededError(absl::StrCat("channel ", port->relid(), " was given up"));
   } else {
     status = co_await TakeBack(port->relid(), port->gpadl);

@@ -260,5 +260,17 @@ TEST_F(SynicTransportCrashTest, GivesUpInTheEnd) {
   EXPECT_EQ(pages_.allocated(), 0u);
 }
 
+TEST_F(SynicTransportCrashTest, WithoutUnloadResponseTheRingsOfALaterCloseAreLostToo) {
+  Make({.crash_polls_max = 10});
+  Connect();
+  std::unique_ptr<Channel> channel = Open(5);
+  host_.silent.insert(MessageType::kUnload);
+  EXPECT_EQ(transport_->CrashDisconnect().code(), absl::StatusCode::kDataLoss);
+  EXPECT_FALSE(Run(transport_->Close(std::move(channel))).ok());
+  EXPECT_EQ(transport_->withheld_pages(), 0u);
+  EXPECT_EQ(pages_.allocated(), 0u);
+  EXPECT_EQ(pages_.leaked(), 3u + 5u);
+}
+
 }  // namespace
 }  // namespace vmbuskit
