@@ -12,6 +12,8 @@ namespace {
 constexpr Duration kSilence = std::chrono::seconds(20);      // within every deadline
 constexpr Duration kLongSilence = std::chrono::seconds(75);  // past that of a command
 
+constexpr uint32_t kDropsMax = 1000;
+
 // Between the bytes of a request's segments and a flat block.
 template <typename Call>
 void EachPart(const BlockRequest& request, uint64_t offset, uint32_t bytes, Call call) {
@@ -277,9 +279,12 @@ void SimDisk::LosePower() {
 }
 
 void SimDisk::DropRequests(SimScheduler& sim) {
-  const std::vector<SimDiskQueue*> queues = queues_;
-  for (SimDiskQueue* queue : queues) {
-    if (std::ranges::find(queues_, queue) != queues_.end()) queue->Drop(sim);
+  // Whoever hears of an end may submit what waited for it: that is dropped, too.
+  for (uint32_t i = 0; under_way_ != 0 && i < kDropsMax; ++i) {
+    const std::vector<SimDiskQueue*> queues = queues_;
+    for (SimDiskQueue* queue : queues) {
+      if (std::ranges::find(queues_, queue) != queues_.end()) queue->Drop(sim);
+    }
   }
 }
 

@@ -299,6 +299,32 @@ TEST_F(SimDiskTest, DroppedRequestsEndAndLeaveTheirMemoryAlone) {
   EXPECT_EQ(disk_->under_way(), 0u);
 }
 
+// Seed 21214: a WRITE SAME that waited for the target's buffer went to the storage when the one before it was dropped.
+TEST_F(SimDiskTest, WhatIsSubmittedWhenARequestIsDroppedIsDroppedToo) {
+  struct Follower final : BlockRequest {
+    void OnDone(BlockResult with) override {
+      result = with;
+      if (next != nullptr) queue->Submit(*next);
+    }
+    BlockQueue* queue = nullptr;
+    BlockRequest* next = nullptr;
+  };
+  Open({});
+  Request last;
+  Follower first;
+  for (BlockRequest* request : {static_cast<BlockRequest*>(&last), static_cast<BlockRequest*>(&first)}) {
+    request->operation = BlockOperation::kFlush;
+  }
+  first.queue = queue_.get();
+  first.next = &last;
+  queue_->Submit(first);
+  disk_->DropRequests(sim_);
+  EXPECT_EQ(first.result, BlockResult::kGone);
+  EXPECT_TRUE(last.ended);
+  EXPECT_EQ(last.result, BlockResult::kGone);
+  EXPECT_EQ(disk_->under_way(), 0u);
+}
+
 class FailingSimDiskTest : public SimDiskTest {
  protected:
   FailingSimDiskTest() : SimDiskTest(Plan()) {}
