@@ -216,6 +216,34 @@ TEST_F(DiskTest, ARefusedWriteSameIsForgottenAndZerosGoInItsPlace) {
   EXPECT_EQ(host.disk[4095], std::byte{0});
 }
 
+TEST_F(DiskTest, OfSeveralWriteSamesThatAreRefusedTogetherEachBecomesZeros) {
+  options.info.write_zeroes = true;
+  options.info.write_zeroes_bytes_max = 4096;
+  Open();
+  Fill(host.disk, 9);
+  host.intercept = [&](const HostCommand& command) {
+    return command.opcode() == scsi::kWriteSame16 &&
+           host.Refuse(command, {scsi::kIllegalRequest, 0x20, 0}, storvsc::kSrbInvalidRequest);
+  };
+  TestBlock first(Op::kWriteZeroes, 0, 4096);
+  TestBlock second(Op::kWriteZeroes, 4096, 8192);
+  queue->Submit(first);
+  queue->Submit(second);
+  Run();
+  EXPECT_EQ(first.ends, Ends{BlockResult::kOk});
+  EXPECT_EQ(second.ends, Ends{BlockResult::kOk});
+  for (size_t i = 0; i < 3 * 4096; ++i) ASSERT_EQ(host.disk[i], std::byte{0}) << i;
+}
+
+TEST_F(DiskTest, ARefusedWriteOfZerosIsNotTriedForEver) {
+  Open();
+  host.intercept = [&](const HostCommand& command) {
+    return host.Refuse(command, {scsi::kIllegalRequest, 0x20, 0}, storvsc::kSrbInvalidRequest);
+  };
+  TestBlock zeroes(Op::kWriteZeroes, 0, 4096);
+  EXPECT_EQ(Do(zeroes), BlockResult::kNotSupported);
+}
+
 TEST_F(DiskTest, BlockStatusComesFromTheDisk) {
   options.info.status = true;
   Open();

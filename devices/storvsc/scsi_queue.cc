@@ -129,6 +129,7 @@ void ScsiQueue::Begin(BlockRequest& request) {
   parent.pending = 1;
   parent.idle = true;
   parent.flushing = false;
+  parent.same = false;
   parent.result = BlockResult::kOk;
   current_ = &parent;
   done_ = 0;

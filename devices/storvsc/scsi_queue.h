@@ -74,6 +74,7 @@ class ScsiQueue final : public BlockQueue {
     uint32_t pending = 0;  // commands under way, and one while more are to come
     bool idle = false;     // its command is not under way
     bool flushing = false;
+    bool same = false;  // a command of it was a WRITE SAME
     BlockResult result = BlockResult::kOk;
   };
 

@@ -141,6 +141,7 @@ ScsiQueue::Built ScsiQueue::BuildWriteZeroes(Slot& slot, uint64_t& bytes) {
   slot.moves = !same;
   slot.bytes = same ? info_.block_bytes : static_cast<uint32_t>(bytes);
   if (same) {
+    slot.parent->same = true;
     SetWriteSameCdb(slot, slot.request->may_unmap && disk_->options().write_same_unmaps, lba,
                     blocks);
   } else {

@@ -100,7 +100,8 @@ void ScsiQueue::EndRequest(Slot& parent, bool inside_submit) {
   }
   Release(parent);
   if (result == BlockResult::kNotSupported) {
-    if (request.operation == BlockOperation::kWriteZeroes && disk_->writes_same()) {
+    // Of several that the disk refuses together, each.
+    if (request.operation == BlockOperation::kWriteZeroes && parent.same) {
       disk_->ForgetWriteSame();
       return waiting_.push_front(request);  // whoever called pumps, and then zeros go over the wire
     }
