@@ -99,7 +99,7 @@ void Director::Crash(uint32_t) {
   // A dead guest answers nobody.
   const bool with_crash_path = random_.OneIn(2);
   workload_->BeginCrash(machine_->sim(), !with_crash_path);
-  machine_->Crash(with_crash_path);
+  machine_->Crash(with_crash_path, workload_->holds_memory());
   workload_->EndCrash();
   if (ok()) BootAndStart();
 }

@@ -11,6 +11,8 @@ namespace {
 constexpr uint64_t kPages = 16 * 1024;
 // The first megabyte is not the allocator's, as in a real guest.
 constexpr uint64_t kFirstPage = 256;
+// Of back ends that are told nothing more: turns, not work.
+constexpr Duration kLettingGo = std::chrono::microseconds(1);
 
 std::vector<Executor*> ExecutorsOf(const std::vector<SimExecutor*>& cpus) {
   return {cpus.begin(), cpus.end()};
@@ -78,7 +80,7 @@ void Machine::Shutdown(bool host_was_silent) {
   }
 }
 
-void Machine::Crash(bool with_crash_path) {
+void Machine::Crash(bool with_crash_path, bool hold_memory) {
   faults_.Note("guest crashes", with_crash_path ? "" : " without a word");
   if (with_crash_path) {
     const SimTurn turn = sim_.Enter(cpu(0));
@@ -89,6 +91,8 @@ void Machine::Crash(bool with_crash_path) {
   }
   outbox_.Forget();
   if (!with_crash_path) {
+    const auto let_go = [&] { return host_->shared_pages().total() == 0; };
+    if (hold_memory) (void)sim_.RunUntil(let_go, kLettingGo);
     Expect("pages that the host shares after a reset", host_->shared_pages().total(), 0);
   }
   // What still runs of the dead guest talks to nobody, and ends by its own deadlines.

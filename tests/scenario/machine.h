@@ -42,8 +42,9 @@ class Machine {
   void set_on_guest_ended(Callback on_guest_ended) { on_guest_ended_ = on_guest_ended; }
   // The guest says good-bye. What it shared must be its own again, unless `host_was_silent`.
   void Shutdown(bool host_was_silent);
-  // The guest dies: with its crash path, or without a word (the machine is reset). Nothing is left of it.
-  void Crash(bool with_crash_path);
+  // The guest dies: with its crash path, or without a word (the machine is reset). Nothing is left of it, at once or,
+  // when back ends `hold_memory`, within a moment.
+  void Crash(bool with_crash_path, bool hold_memory = false);
 
   // Ends what is left, guest and host; the workload's last sight of them.
   void TearDown();

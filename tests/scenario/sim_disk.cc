@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <set>
 #include <utility>
 
 namespace vmbuskit {
@@ -129,6 +130,7 @@ SimDisk::SimDisk(FaultSource& faults, const Options& options)
   info_.force_unit_access = options.force_unit_access;
   info_.discard = options.discard;
   info_.write_zeroes = options.write_zeroes;
+  info_.status = options.status;
   info_.discard_granularity = options.discard ? options.block_bytes : 0;
   info_.discard_bytes_max = options.discard ? uint64_t{1} << 32 : 0;
   info_.write_zeroes_bytes_max = options.write_zeroes ? uint64_t{1} << 32 : 0;
@@ -232,6 +234,31 @@ void SimDisk::MoveBlock(BlockRequest& request, uint64_t block, uint64_t at) {
   }
 }
 
+// From the request's offset on, as far as there is room for it.
+void SimDisk::Describe(BlockRequest& request) const {
+  const uint64_t first = request.offset / info_.block_bytes;
+  const uint64_t end = first + request.bytes / info_.block_bytes;
+  std::set<uint64_t> holding;
+  for (const Block& block : written_) {
+    if (block.cached && block.number >= first && block.number < end) holding.insert(block.number);
+  }
+  request.extent_count = 0;
+  const auto tell = [&](uint64_t blocks, bool allocated) {
+    if (blocks == 0 || request.extent_count == request.extents.size()) return;
+    request.extents[request.extent_count++] = {
+        .bytes = blocks * info_.block_bytes, .allocated = allocated, .zero = !allocated};
+  };
+  uint64_t at = first;
+  while (at < end) {
+    const auto next = holding.lower_bound(at);
+    const uint64_t data = next == holding.end() ? end : *next;
+    tell(data - at, false);
+    at = data;
+    while (holding.contains(at)) ++at;
+    tell(at - data, true);
+  }
+}
+
 void SimDisk::Move(BlockRequest& request, BlockResult result) {
   if (result != BlockResult::kOk && random_.OneIn(2)) return;  // did nothing at all
   if (request.operation == BlockOperation::kFlush) {
@@ -239,9 +266,7 @@ void SimDisk::Move(BlockRequest& request, BlockResult result) {
     return;
   }
   if (request.operation == BlockOperation::kStatus) {
-    request.extents[0] = {.bytes = request.bytes};
-    request.extent_count = 1;
-    return;
+    return Describe(request);
   }
   const uint64_t first = request.offset / info_.block_bytes;
   const uint64_t count = request.bytes / info_.block_bytes;
@@ -274,6 +299,10 @@ void SimDisk::LosePower() {
     } else {
       std::memcpy(CacheOf(at), StorageOf(at), info_.block_bytes);
       block.dirty = false;
+      const std::span bytes(CacheOf(at), info_.block_bytes);
+      const bool holds = std::ranges::any_of(bytes, [](std::byte b) { return b != std::byte{0}; });
+      used_ += uint64_t{holds} - uint64_t{block.cached};
+      block.cached = holds;
     }
   }
 }

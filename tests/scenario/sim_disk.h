@@ -43,6 +43,7 @@ class SimDisk final : public BlockDevice {
     bool force_unit_access = true;
     bool discard = true;
     bool write_zeroes = true;
+    bool status = true;
     std::string id = {};
     uint64_t seed = 1;
   };
@@ -91,6 +92,8 @@ class SimDisk final : public BlockDevice {
   void MoveBlock(BlockRequest& request, uint64_t block, uint64_t offset_in_request);
   void WriteBlock(uint64_t block, bool durable, const BlockRequest* from, uint64_t at);
   void FlushAll();
+  // kStatus: what holds data.
+  void Describe(BlockRequest& request) const;
 
   FaultSource& faults_;
   Random random_;

@@ -39,6 +39,7 @@ StoragePlan::Disk DrawDisk(Random& random, const std::string& name) {
   storage.force_unit_access = random.OneIn(2);
   storage.discard = random.OneIn(2);
   storage.write_zeroes = random.OneIn(2);
+  storage.status = random.OneIn(2);
   storage.id = name;
   storage.seed = random.Next();
   drawn.disk.name = name;

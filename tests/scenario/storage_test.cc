@@ -312,7 +312,8 @@ TEST_F(SimDiskTest, WhatIsSubmittedWhenARequestIsDroppedIsDroppedToo) {
   Open({});
   Request last;
   Follower first;
-  for (BlockRequest* request : {static_cast<BlockRequest*>(&last), static_cast<BlockRequest*>(&first)}) {
+  for (BlockRequest* request :
+       {static_cast<BlockRequest*>(&last), static_cast<BlockRequest*>(&first)}) {
     request->operation = BlockOperation::kFlush;
   }
   first.queue = queue_.get();

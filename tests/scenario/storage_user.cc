@@ -24,6 +24,11 @@ bool IsChange(const BlockRequest& request) {
          request.operation == BlockOperation::kWriteZeroes;
 }
 
+// Tells what blocks hold.
+bool Looks(const BlockRequest& request) {
+  return request.operation == BlockOperation::kRead || request.operation == BlockOperation::kStatus;
+}
+
 DiskModel::Kind KindOf(const BlockRequest& request) {
   if (request.operation == BlockOperation::kWrite) return DiskModel::Kind::kData;
   return request.operation == BlockOperation::kDiscard ? DiskModel::Kind::kDiscard
@@ -179,9 +184,10 @@ bool StorageUser::Ask() {
   slot.part_count = 0;
   slot.segments = {};
   DiskModel& model = disk_.model();
-  slot.since = slot.operation == BlockOperation::kFlush  ? model.BeginFlush()
-               : slot.operation == BlockOperation::kRead ? model.BeginRead()
-                                                         : 0;
+  slot.extents = slot.extent_space;
+  slot.since = slot.operation == BlockOperation::kFlush ? model.BeginFlush()
+               : Looks(slot)                            ? model.BeginRead()
+                                                        : 0;
   if (IsChange(slot)) slot.write = model.BeginWrite(KindOf(slot), slot.first, slot.count);
   if (MovesData(slot)) {
     DrawSegments(slot);
@@ -200,10 +206,11 @@ bool StorageUser::Ask() {
 void StorageUser::DrawOperation(Slot& slot) {
   const uint64_t drawn = random_.Below(100);
   slot.operation = drawn < 40   ? BlockOperation::kRead
-                   : drawn < 80 ? BlockOperation::kWrite
-                   : drawn < 88 ? BlockOperation::kFlush
-                   : drawn < 93 ? BlockOperation::kDiscard
-                                : BlockOperation::kWriteZeroes;
+                   : drawn < 76 ? BlockOperation::kWrite
+                   : drawn < 84 ? BlockOperation::kFlush
+                   : drawn < 89 ? BlockOperation::kDiscard
+                   : drawn < 95 ? BlockOperation::kWriteZeroes
+                                : BlockOperation::kStatus;
   const BlockInfo& info = device_->info();
   if (slot.operation == BlockOperation::kDiscard && !info.discard) {
     slot.operation = BlockOperation::kRead;
@@ -308,7 +315,7 @@ void StorageUser::OnDone(Slot& slot, BlockResult result) {
                    result == BlockResult::kLost ? DiskModel::End::kLost : DiskModel::End::kFailed,
                    false);
   }
-  if (slot.operation == BlockOperation::kRead) model.EndRead(slot.since);
+  if (Looks(slot)) model.EndRead(slot.since);
   slot.unusable = result == BlockResult::kLost;
   // Nobody waits for ever for a disk that does not come back.
   if (result == BlockResult::kGone && options_.persistent) left_ = 0;
@@ -320,6 +327,7 @@ void StorageUser::EndWell(Slot& slot) {
   DiskModel& model = disk_.model();
   if (slot.operation == BlockOperation::kFlush) return model.EndFlush(slot.since);
   if (slot.operation == BlockOperation::kRead) return CheckRead(slot);
+  if (slot.operation == BlockOperation::kStatus) return CheckStatus(slot);
   const bool stable = slot.force_unit_access || !device_->info().volatile_cache;
   model.EndWrite(slot.write, slot.first, slot.count, DiskModel::End::kDone, stable);
 }
@@ -335,6 +343,27 @@ void StorageUser::CheckRead(Slot& slot) {
         slot.first + i, std::span(flat_).subspan(i * block_bytes(), block_bytes()), slot.since);
     if (!wrong.empty() && !disk_.harmed()) disk_.Wrong(absl::StrCat("read: ", wrong));
   }
+}
+
+// Where the disk says that there is nothing, the blocks read as zeros.
+void StorageUser::CheckStatus(const Slot& slot) {
+  if (disk_.harmed()) return;
+  const std::span<std::byte> zeros = std::span(flat_).first(block_bytes());
+  std::ranges::fill(zeros, std::byte{0});
+  uint64_t at = 0;
+  for (const BlockExtent& extent : slot.extents.first(slot.extent_count)) {
+    if (extent.bytes == 0 || extent.bytes > slot.bytes - at) {
+      return disk_.Wrong("told of parts that nobody asked for");
+    }
+    const uint64_t end = at + extent.bytes;
+    for (; at < end; at += block_bytes()) {
+      if (extent.allocated && !extent.zero) continue;
+      const std::string wrong =
+          disk_.model().CheckBlock(slot.first + at / block_bytes(), zeros, slot.since);
+      if (!wrong.empty()) disk_.Wrong(absl::StrCat("status: ", wrong));
+    }
+  }
+  if (at == 0) disk_.Wrong("told of nothing");
 }
 
 // Is it a result that something gave a reason for?

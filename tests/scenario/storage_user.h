@@ -1,5 +1,5 @@
 // Users of the disks of the storage workload: each has one queue on one executor and asks for reads, writes,
-// flushes, discards and zeros at random, checks what it gets against the model of the disk, and its own memory for
+// flushes, discards, zeros and status at random, checks what it gets against the model of the disk, and its own memory for
 // bytes that somebody wrote too late.
 //
 //   StorageDisk disk(faults, plan);
@@ -112,6 +112,7 @@ class StorageUser {
   static constexpr uint32_t kSlotBytes = 24 * 1024;
   static constexpr uint32_t kSlots = 6;
   static constexpr uint32_t kSegments = 6;
+  static constexpr uint32_t kExtents = 6;
 
   struct Slot final : BlockRequest {
     void OnDone(BlockResult with) override { user->OnDone(*this, with); }
@@ -126,6 +127,7 @@ class StorageUser {
     DiskModel::Write write;
     std::array<BlockSegment, kSegments> parts;
     size_t part_count = 0;
+    std::array<BlockExtent, kExtents> extent_space;
   };
 
   void OnWake();
@@ -141,6 +143,7 @@ class StorageUser {
   void OnDone(Slot& slot, BlockResult result);
   void EndWell(Slot& slot);
   void CheckRead(Slot& slot);
+  void CheckStatus(const Slot& slot);
   void CheckResult(const Slot& slot, BlockResult result);
   void Spoil(Slot& slot);
   bool Unspoilt(const Slot& slot) const;

@@ -245,6 +245,7 @@ class StorageWorkload final : public Workload, private DeviceObserver {
 
   bool has_disturbances() const override { return true; }
   bool harm_spreads() const override { return true; }
+  bool holds_memory() const override { return true; }
 
   void Disturb(EmbeddedHost& host, uint32_t device, DeviceId id, Random& random) override {
     StorageController& controller = *controllers_[device];

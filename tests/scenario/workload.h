@@ -83,6 +83,8 @@ class Workload {
   }
   // Foreign bytes in one ring lead to foreign bytes anywhere: the ring names other memory of the guest.
   virtual bool harm_spreads() const { return false; }
+  // Back ends of the host use guest memory, and let go of it some turns after BeginCrash.
+  virtual bool holds_memory() const { return false; }
   // The host can be saved and restored under it.
   virtual bool can_be_saved() const { return true; }
 };
