@@ -140,6 +140,7 @@ class EmbeddedHost final : private ServerActions, private GuestMessageHandler {
   absl::Status Load(StateReader& reader);
   absl::Status LoadDevices(StateReader& reader);
   absl::Status ReconcileDevices();
+  bool Adopt(ChannelId id, const ServerChannel& channel);
 
   const uint32_t unfetched_messages_max_;
   HostOutbox* const outbox_;

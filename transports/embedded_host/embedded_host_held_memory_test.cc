@@ -172,6 +172,44 @@ TEST_F(HeldMemoryTest, AHostThatEndsWaitsForNobody) {
   EXPECT_EQ(host_->devices_leaving(), 0u);
 }
 
+// Storage campaign, seed 10233: the restore sent the RESCIND, and the back end wrote what the guest had there by then.
+TEST_F(HeldMemoryTest, ARemovedDeviceIsRescindedWhenTheBackEndIsDoneAlsoAfterARestore) {
+  const OfferChannelMessage offer = ConnectAndOpen();
+  ASSERT_EQ(vsp_->context.OfferSubchannels(1), 1u);
+  const auto subchannel = Expect<OfferChannelMessage>();
+  vsp_->held = {0, 1};
+  ASSERT_TRUE(host_->RemoveDevice(device_).ok());
+  for (int i = 0; i < 2; ++i) {
+    const auto saved = host_->Save();
+    ASSERT_TRUE(saved.ok()) << saved.status();
+    ASSERT_EQ(host_->Restore(*saved), absl::OkStatus());
+    Run();
+  }
+  ExpectNothing();
+  EXPECT_EQ(host_->devices_leaving(), 1u);
+  EXPECT_NE(host_->shared_pages().gpadls, 0u);
+  Release(1);
+  EXPECT_EQ(Expect<RescindMessage>().relid, subchannel.relid);
+  Post(CloseChannelMessage{.relid = offer.relid});
+  ExpectNothing();
+  Release(0);
+  EXPECT_EQ(Expect<RescindMessage>().relid, offer.relid);
+  EXPECT_EQ(host_->devices_leaving(), 0u);
+}
+
+TEST_F(HeldMemoryTest, ARestoreThatKnowsNothingOfARemovedDeviceEndsIt) {
+  const auto before = host_->Save();
+  ASSERT_TRUE(before.ok()) << before.status();
+  (void)ConnectAndOpen();
+  vsp_->held = {0};
+  ASSERT_TRUE(host_->RemoveDevice(device_).ok());
+  DisconnectInterrupts();
+  ASSERT_EQ(host_->Restore(*before), absl::OkStatus());
+  EXPECT_EQ(host_->devices_leaving(), 1u);
+  Release(0);
+  EXPECT_EQ(host_->devices_leaving(), 0u);
+}
+
 TEST_F(HeldMemoryTest, ASavedHostGoesOnClosing) {
   const OfferChannelMessage offer = ConnectAndOpen();
   vsp_->held = {0};

@@ -100,6 +100,7 @@ absl::Status EmbeddedHost::Restore(std::span<const std::byte> bytes) {
   (void)DropAll();
   partition_.Reset();
   ++guest_resets_;
+  shut_down_.Signal();
   std::erase_if(devices_, [](const auto& device) { return !device.second->made(); });
   for (auto& [id, device] : devices_) status.Update(device->OfferAnew());
   return status;
@@ -109,8 +110,12 @@ absl::Status EmbeddedHost::DropAll() {
   absl::Status status;
   reset_.Cancel();
   shut_down_.Cancel();
-  for (auto& device : leaving_) (void)device->Drop();
-  leaving_.clear();
+  // What back ends are at work on, they are after a restore as well.
+  std::erase_if(leaving_, [](const auto& device) {
+    const bool holds = device->holds();
+    (void)device->Drop();
+    return !holds;
+  });
   for (auto& [id, device] : devices_) status.Update(device->Drop());
   routes_.clear();
   server_.Clear();
@@ -150,12 +155,26 @@ absl::Status EmbeddedHost::LoadDevices(StateReader& reader) {
   return reader.status();
 }
 
+// By the device that is on its way out still.
+bool EmbeddedHost::Adopt(ChannelId id, const ServerChannel& channel) {
+  const auto found = std::ranges::find_if(leaving_, [&](const auto& device) {
+    return device->IsOf(channel.offer.class_id, channel.offer.instance_id);
+  });
+  return found != leaving_.end() && (*found)->Adopt(id, channel);
+}
+
 // The devices of this machine and those of the saved state need not be the same.
 absl::Status EmbeddedHost::ReconcileDevices() {
   std::vector<ChannelId> missing;
-  for (const auto& [id, channel] : server_.channels().all()) {
-    if (!channel.IsRevoked() && !routes_.contains(id)) missing.push_back(id);
+  for (const bool primary : {true, false}) {
+    for (const auto& [id, channel] : server_.channels().all()) {
+      if (primary != (channel.offer.subchannel_index == 0)) continue;
+      if (!channel.IsRevoked() && !routes_.contains(id) && !Adopt(id, channel)) {
+        missing.push_back(id);
+      }
+    }
   }
+  shut_down_.Signal();
   // One that went with its primary is not found any more.
   for (const ChannelId id : missing) (void)server_.Revoke(id);
   for (auto& [id, device] : devices_) {

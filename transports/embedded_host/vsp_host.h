@@ -80,11 +80,16 @@ class VspHost final : public VspContext {
   // What the VSP says. At rest.
   absl::Status Save(StateWriter& state);
   // Forgets every channel without a word to server, guest or requests, and makes the VSP anew (unless it was made by
-  // a function of the caller's: that one gets OnClose and OnGpadlTornDown). Error: no VSP was made. At rest.
+  // a function of the caller's: that one gets OnClose and OnGpadlTornDown; or is shut down, and stays for its back
+  // ends). Error: no VSP was made. At rest.
   absl::Status Drop();
   // Takes over what was saved, after Drop: the server's channels of this device are its own again, with the rings
   // mapped anew. Error: the state is corrupt, or this machine cannot hold it; Drop then.
   absl::Status Restore(StateReader& state);
+  // Whether back ends use the guest's memory. A device that is shut down and holds some leads the channels of the
+  // restored server that are its own to their end: after Drop, primary first. False: it has no primary.
+  bool holds() const;
+  bool Adopt(ChannelId id, const ServerChannel& channel);
   // After Drop, for a device that the saved state does not know.
   absl::Status OfferAnew() { return Offer(0); }
   bool made() const { return vsp_ != nullptr; }

@@ -38,6 +38,7 @@ absl::Status VspHost::Save(StateWriter& state) {
 
 absl::Status VspHost::Drop() {
   const Inside inside(calls_);
+  const bool renew = made_by_class_ && !shutting_down_;
   for (auto& [id, offered] : channels_) {
     services_.routes.erase(id);
     if (offered.open == nullptr) continue;
@@ -46,17 +47,17 @@ absl::Status VspHost::Drop() {
   }
   // Only now: what it said on one channel because another closes, no saved state would know of.
   for (auto& [id, offered] : channels_) {
-    if (made_by_class_) break;
+    if (renew) break;
     if (offered.open != nullptr && !offered.reopening) vsp_->OnClose(offered.open->channel());
     ForgetGpadls(id);
   }
-  if (made_by_class_) vsp_.reset();  // before the channels that it knows
+  if (renew) vsp_.reset();  // before the channels that it knows
   channels_.clear();
   closing_.clear();
   released_.Cancel();
   primary_ = {};
   opens_refused_ = 0;
-  if (made_by_class_) vsp_ = class_.create(*this);
+  if (renew) vsp_ = class_.create(*this);
   if (vsp_ != nullptr) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(ChannelName(0), ": no VSP was made"));
 }
@@ -88,6 +89,20 @@ absl::Status VspHost::Restore(StateReader& state) {
     one.offered->reopening = false;
   }
   return absl::OkStatus();
+}
+
+bool VspHost::holds() const {
+  return std::ranges::any_of(channels_, [&](const auto& entry) { return Holds(entry.second); });
+}
+
+bool VspHost::Adopt(ChannelId id, const ServerChannel& channel) {
+  const uint16_t index = channel.offer.subchannel_index;
+  if (index == 0) primary_ = id;
+  if (primary_ == ChannelId{}) return false;
+  channels_[id].subchannel_index = index;
+  services_.routes[id] = this;
+  if (channel.IsClosing()) closing_.insert(id);
+  return true;
 }
 
 absl::Status VspHost::RestoreChannel(StateReader& state, std::vector<Reopened>& reopened) {
