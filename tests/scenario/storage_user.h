@@ -1,6 +1,6 @@
-// Users of the disks of the storage workload: each has one queue on one executor and asks for reads, writes,
-// flushes, discards, zeros and status at random, checks what it gets against the model of the disk, and its own memory for
-// bytes that somebody wrote too late.
+// Users of the disks of the storage workload: each has one queue on one executor and asks for reads, writes, flushes,
+// discards, zeros and status at random, checks what it gets against the model of the disk, and its own memory for bytes
+// that somebody wrote too late.
 //
 //   StorageDisk disk(faults, plan);
 //   StorageUser user(disk, cpu, {.persistent = true, .seed = 7});
