@@ -8,7 +8,6 @@
 namespace vmbuskit {
 namespace {
 
-constexpr uint32_t kBufferBytes = 64 * 1024;
 constexpr ScsiOutcome kInvalidField = outcome::IllegalRequest(scsi_asc::kInvalidFieldInCdb);
 
 uint8_t ByteCheck(const ScsiTask& task) { return task.cdb[1] >> 1 & 3; }

@@ -404,6 +404,9 @@ TEST_F(DiskConformance, SectorsOf4096) {
   });
   EXPECT_FALSE(guest_.vsp().Attach({.lun = 1}, disk_, {.sector_bytes = 256}).ok());
   EXPECT_FALSE(guest_.vsp().Attach({.lun = 1}, disk_, {.sector_bytes = 3000}).ok());
+  // WRITE SAME repeats a sector in a buffer of 64 KiB.
+  EXPECT_FALSE(guest_.vsp().Attach({.lun = 1}, disk_, {.sector_bytes = 128 << 10}).ok());
+  EXPECT_TRUE(guest_.vsp().Attach({.lun = 1}, disk_, {.sector_bytes = 64 << 10}).ok());
 }
 
 }  // namespace

@@ -23,8 +23,8 @@ struct DiskOptions {
   // Absent: made of the back end's id, or of the LUN's address when it has none: then two controllers have disks that
   // claim to be the same.
   std::optional<ScsiDiskId> disk_id = {};
-  bool read_only = false;              // besides what the back end says
-  uint32_t sector_bytes = 0;           // 0: the back end's block; else a multiple of it
+  bool read_only = false;     // besides what the back end says
+  uint32_t sector_bytes = 0;  // 0: the back end's block; else a multiple of it, at most 64 KiB
   uint32_t physical_sector_bytes = 0;  // 0: the back end's
   // Absent: as the back end. True: the guest is told to flush. False: every write is made durable before it ends.
   std::optional<bool> write_cache = {};

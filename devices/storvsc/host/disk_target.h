@@ -28,6 +28,9 @@ namespace vmbuskit {
 
 class DiskTarget final : public ScsiTarget {
  public:
+  // A sector has to fit into the memory in which commands repeat and compare.
+  static constexpr uint32_t kBufferBytes = 64 * 1024;
+
   // `fallback_id`: what the disk's id is made of when nothing else has one. `initiator`: the guest's controller, for
   // reservations.
   DiskTarget(std::shared_ptr<BlockDevice> device, Executor& executor, const DiskOptions& options,

@@ -53,10 +53,11 @@ absl::Status StorvspController::Attach(const BlockAddress& address,
   const BlockInfo& info = device->info();
   const bool is_dvd = options.unit == ScsiUnit::kDvd;
   const uint32_t sector_bytes = is_dvd ? DvdTarget::kBlockBytes : options.sector_bytes;
-  if (sector_bytes != 0 &&
-      (!std::has_single_bit(sector_bytes) || sector_bytes < info.block_bytes)) {
+  if (sector_bytes != 0 && (!std::has_single_bit(sector_bytes) || sector_bytes < info.block_bytes ||
+                            sector_bytes > DiskTarget::kBufferBytes)) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": sector bytes is ", sector_bytes,
-                                                   ", the back end has ", info.block_bytes));
+                                                   ", the back end has ", info.block_bytes,
+                                                   ", at most ", DiskTarget::kBufferBytes));
   }
   std::unique_ptr<ScsiTarget> target;
   if (is_dvd) {
