@@ -123,12 +123,12 @@ absl::Status TakeKind(Members& members, DiskSpec& disk) {
 absl::Status CheckDisk(const DiskSpec& disk, const std::string& place) {
   const bool sized = disk.kind == DiskSpec::Kind::kRam || disk.kind == DiskSpec::Kind::kNull;
   if (!sized && disk.source.empty()) return Wrong(place, ": its file or URI is empty");
+  if (disk.block_bytes != 512 && disk.block_bytes != 4096) {
+    return Wrong(place, ": block_size is ", disk.block_bytes, ", not 512 or 4096");
+  }
   if (sized && (disk.bytes < kMinDiskBytes || disk.bytes % disk.block_bytes != 0)) {
     return Wrong(place, ": a disk of ", disk.bytes, " bytes; whole blocks of ", disk.block_bytes,
                  " are possible");
-  }
-  if (disk.block_bytes != 512 && disk.block_bytes != 4096) {
-    return Wrong(place, ": block_size is ", disk.block_bytes, ", not 512 or 4096");
   }
   if (disk.lun && *disk.lun >= kLunsMax)
     return Wrong(place, ": lun is ", *disk.lun, ", at most ", kLunsMax - 1);

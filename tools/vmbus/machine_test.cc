@@ -124,8 +124,9 @@ TEST(DiskArgumentTest, SourcesAndOptions) {
 }
 
 TEST(DiskArgumentTest, MistakesAreNamed) {
-  for (const char* wrong : {"", "a.img,", "a.img,lun=x", "a.img,lun=64", "a.img,size=1", "ram:",
-                            "ram:1X", "ram:100", "null:0", "a.img,block=1024", "ram:1M,direct"}) {
+  for (const char* wrong :
+       {"", "a.img,", "a.img,lun=x", "a.img,lun=64", "a.img,size=1", "ram:", "ram:1X", "ram:100",
+        "null:0", "a.img,block=1024", "a.img,block=0", "ram:1M,block=0", "ram:1M,direct"}) {
     EXPECT_FALSE(ParseDisk(wrong).ok()) << wrong;
   }
   EXPECT_THAT(std::string(ParseDisk("a.img,size=1").status().message()),
