@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <utility>
 
@@ -43,6 +44,8 @@ Session::Session(Options options)
 
 int Session::Run() {
   InterruptWatch::Block();
+  // Who reads the table may have enough of it before the devices have: then the rest is lost, and that is all.
+  std::signal(SIGPIPE, SIG_IGN);
   absl::StatusOr<std::unique_ptr<System>> system = System::Create(options_.system);
   outcome_ = system.status();
   if (system.ok()) {

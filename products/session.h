@@ -10,6 +10,7 @@
 // and how the devices are shown. Run blocks the calling thread, which becomes virtual processor 0.
 // Thread safety: Run on the main thread, before there are others; hooks are called on the executor
 // of VP 0.
+// SIGPIPE is ignored from then on: a closed standard output ends nothing.
 // Exit codes: 0 all went well, 1 it did not (one line on standard error says what), 130 a second
 // Ctrl-C.
 #ifndef VMBUSKIT_PRODUCTS_SESSION_H_

@@ -1,6 +1,8 @@
 // Sessions from start to end, product command lines, and Ctrl-C.
 #include "products/session.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <string>
@@ -117,6 +119,19 @@ class InterruptedSession final : public Session {
   InterruptedSession session(options);
   const int exit_code = session.Run();
   std::_Exit(session.stopping == 1 ? exit_code : 99);
+}
+
+// As `product | head -1` does it.
+[[noreturn]] void RunWithNobodyWhoReads() {
+  int pipe_ends[2];
+  if (pipe(pipe_ends) != 0 || dup2(pipe_ends[1], STDOUT_FILENO) < 0) std::_Exit(98);
+  close(pipe_ends[0]);
+  std::_Exit(Session(Heartbeat()).Run());
+}
+
+TEST(SessionDeathTest, GoesOnWhenNobodyReadsTheTable) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(RunWithNobodyWhoReads(), testing::ExitedWithCode(0), "");
 }
 
 [[noreturn]] void RunHoldingOn() {
