@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "framework/base/status.h"
-#include "framework/task/deadline.h"
 #include "framework/task/switch_to.h"
 
 namespace vmbuskit {
@@ -133,7 +132,8 @@ Task<absl::Status> NbdServer::AddExport(NbdExportOptions options,
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> NbdServer::RemoveExport(std::string name, Duration patience) {
+Task<absl::Status> NbdServer::RemoveExport(std::string name, Duration patience,
+                                           Duration disk_patience) {
   const auto found = std::find_if(exports_.begin(), exports_.end(),
                                   [&name](const Export& entry) { return entry.name == name; });
   if (found == exports_.end()) {
@@ -142,7 +142,7 @@ Task<absl::Status> NbdServer::RemoveExport(std::string name, Duration patience) 
   absl::Status all = co_await handovers_.Join(DeadlineIn(executor(), patience));
   for (const std::unique_ptr<NbdWorker>& worker : workers_) {
     co_await SwitchTo(worker->executor());
-    const absl::Status removed = co_await worker->RemoveExport(name, patience);
+    const absl::Status removed = co_await worker->RemoveExport(name, patience, disk_patience);
     all.Update(removed);
   }
   co_await SwitchTo(executor());
@@ -157,19 +157,19 @@ Task<absl::Status> NbdServer::RemoveExport(std::string name, Duration patience) 
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> NbdServer::Stop(Duration patience) {
+Task<absl::Status> NbdServer::Stop(Duration patience, Duration disk_patience) {
   listeners_.clear();
   EraseEndedFlushes();  // those that an earlier Stop did not wait for any longer
   absl::Status all = co_await handovers_.Join(DeadlineIn(executor(), patience));
   for (const std::unique_ptr<NbdWorker>& worker : workers_) {
     co_await SwitchTo(worker->executor());
-    const absl::Status stopped = co_await worker->Stop(patience);
+    const absl::Status stopped = co_await worker->Stop(patience, disk_patience);
     all.Update(stopped);
   }
   co_await SwitchTo(executor());
   if (!all.ok()) co_return all;
   for (const Export& entry : exports_) {
-    const absl::Status flushed = co_await FlushDisk(entry.disk, patience);
+    const absl::Status flushed = co_await FlushDisk(entry.disk, disk_patience);
     all.Update(flushed);
   }
   // A flush that hangs is made again by the next Stop; one that failed would fail again.

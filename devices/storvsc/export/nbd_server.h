@@ -7,6 +7,9 @@
 //   status = co_await server.RemoveExport("disk0");      // the disk goes; its clients are disconnected
 //   status = co_await server.Stop();                     // answers what is in flight, flushes, closes
 //
+// Clients have so much patience to take their answers before they are cut off; disks have their own, longer one to end
+// what they have, and again for the last flush, because giving that up loses data.
+//
 // Each connection belongs to one of the executors, in turn; the server itself to the first. TCP beyond this machine
 // needs a guard (TLS): without one Start fails, with one clients have to use it there. Elsewhere a guard is an offer,
 // unless Options::tls_required. Above connections_max, clients wait in the kernel's queue.
@@ -27,6 +30,7 @@
 
 #include "absl/status/status.h"
 #include "devices/storvsc/export/nbd_worker.h"
+#include "framework/task/deadline.h"
 #include "framework/task/spawn.h"
 #include "framework/task/task.h"
 #include "platform/stream.h"
@@ -35,7 +39,7 @@ namespace vmbuskit {
 
 class NbdServer {
  public:
-  static constexpr Duration kPatience = std::chrono::seconds(10);
+  static constexpr Duration kPatience = std::chrono::seconds(10);  // with clients
 
   struct Options {
     std::vector<StreamAddress> addresses{};
@@ -55,8 +59,9 @@ class NbdServer {
   Task<absl::Status> Start();
   // The name is at most nbd::kStringBytesMax bytes.
   Task<absl::Status> AddExport(NbdExportOptions options, std::shared_ptr<BlockDevice> disk);
-  Task<absl::Status> RemoveExport(std::string name, Duration patience = kPatience);
-  Task<absl::Status> Stop(Duration patience = kPatience);
+  Task<absl::Status> RemoveExport(std::string name, Duration patience = kPatience,
+                                  Duration disk_patience = kDefaultDeadline);
+  Task<absl::Status> Stop(Duration patience = kPatience, Duration disk_patience = kDefaultDeadline);
 
   // Where it listens, with the ports that were chosen.
   std::vector<StreamAddress> addresses() const;

@@ -145,7 +145,8 @@ TEST_F(NbdServerTest, StopHasADeadlineForADiskThatHangs) {
   ASSERT_TRUE(client.Go("disk"));
   client.Send(Wire().Request(nbd::kCmdRead, 1, 0, 512));
   while (disk_->held.empty()) Turn();
-  const absl::Status stopped = Run(server_->Stop(std::chrono::milliseconds(5)));
+  constexpr Duration kShort = std::chrono::milliseconds(5);
+  const absl::Status stopped = Run(server_->Stop(kShort, kShort));
   EXPECT_EQ(stopped.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(stopped.message(), "1 NBD connections have requests that do not end");
   EXPECT_TRUE(client.AtEnd());
@@ -157,12 +158,27 @@ TEST_F(NbdServerTest, StopHasADeadlineForADiskThatHangs) {
 TEST_F(NbdServerTest, AFlushThatHangsIsWaitedForAgain) {
   ASSERT_TRUE(Start().ok());
   disk_->hold = true;
-  EXPECT_EQ(Run(server_->Stop(std::chrono::milliseconds(5))).code(),
-            absl::StatusCode::kDeadlineExceeded);
+  constexpr Duration kShort = std::chrono::milliseconds(5);
+  EXPECT_EQ(Run(server_->Stop(kShort, kShort)).code(), absl::StatusCode::kDeadlineExceeded);
   disk_->hold = false;
   disk_->Carry();
   Turn();
   EXPECT_TRUE(Run(server_->Stop()).ok());
+}
+
+TEST_F(NbdServerTest, ADiskGetsMoreTimeForItsLastFlushThanClientsGet) {
+  ASSERT_TRUE(Start().ok());
+  disk_->hold = true;
+  std::optional<absl::Status> stopped;
+  TaskGroup group(*executor_, "stop");
+  group.Spawn(KeepResult(server_->Stop(Duration::zero()), &stopped));
+  while (disk_->held.empty()) Turn();
+  Turn();
+  EXPECT_FALSE(stopped.has_value()) << *stopped;
+  disk_->hold = false;
+  disk_->Carry();
+  while (group.running() > 0) executor_->RunOnce();
+  EXPECT_TRUE(stopped->ok()) << *stopped;
 }
 
 TEST_F(NbdServerTest, AFailedLastFlushIsTold) {

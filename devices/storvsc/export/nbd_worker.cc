@@ -70,24 +70,26 @@ void NbdWorker::ForEach(const std::optional<std::string>& name,
   }
 }
 
-Task<absl::Status> NbdWorker::RemoveExport(std::string name, Duration patience) {
+Task<absl::Status> NbdWorker::RemoveExport(std::string name, Duration patience,
+                                           Duration disk_patience) {
   exports_.erase(name);
-  co_return co_await EndConnections(std::move(name), patience);
+  co_return co_await EndConnections(std::move(name), patience, disk_patience);
 }
 
-Task<absl::Status> NbdWorker::Stop(Duration patience) {
+Task<absl::Status> NbdWorker::Stop(Duration patience, Duration disk_patience) {
   exports_.clear();
-  co_return co_await EndConnections(std::nullopt, patience);
+  co_return co_await EndConnections(std::nullopt, patience, disk_patience);
 }
 
-Task<absl::Status> NbdWorker::EndConnections(std::optional<std::string> name, Duration patience) {
+Task<absl::Status> NbdWorker::EndConnections(std::optional<std::string> name, Duration patience,
+                                             Duration disk_patience) {
   ForEach(name, [](NbdServerConnection& connection) { connection.Stop(); });
   absl::Status ended = co_await AwaitEnd(name, DeadlineIn(executor(), patience));
   if (ended.ok()) co_return ended;
   ForEach(name, [](NbdServerConnection& connection) {
     connection.Drop(absl::DeadlineExceededError("the client did not take its answers in time"));
   });
-  co_return co_await AwaitEnd(name, DeadlineIn(executor(), patience));
+  co_return co_await AwaitEnd(name, DeadlineIn(executor(), disk_patience));
 }
 
 Task<absl::Status> NbdWorker::AwaitEnd(std::optional<std::string> name, Instant deadline) {

@@ -3,7 +3,7 @@
 //   NbdWorker worker(streams, options, on_connection_ended);
 //   worker.AddExport({.name = "disk0"}, disk);
 //   worker.AddConnection(std::move(stream), NbdTls::kNone);
-//   absl::Status gone = co_await worker.RemoveExport("disk0", std::chrono::seconds(10));
+//   absl::Status gone = co_await worker.RemoveExport("disk0", std::chrono::seconds(10), kDefaultDeadline);
 //
 // Thread safety: its executor's; on_connection_ended is called there. Lifetime: destroyed without connections.
 // Errors: DeadlineExceeded names how many connections still have requests at a disk that does not end them.
@@ -40,10 +40,10 @@ class NbdWorker final : private NbdServerConnectionOwner {
   void AddConnection(std::unique_ptr<Stream> stream, NbdTls tls);
 
   // Its connections answer what is in flight and end. Those that have not after `patience` are cut off, and their
-  // requests waited for as long again.
-  Task<absl::Status> RemoveExport(std::string name, Duration patience);
+  // requests waited for, up to `disk_patience`.
+  Task<absl::Status> RemoveExport(std::string name, Duration patience, Duration disk_patience);
   // The same for all, whatever they use.
-  Task<absl::Status> Stop(Duration patience);
+  Task<absl::Status> Stop(Duration patience, Duration disk_patience);
 
   size_t connections() const { return connections_.size(); }
   // Of the last connection that did not end in agreement.
@@ -63,7 +63,8 @@ class NbdWorker final : private NbdServerConnectionOwner {
   // Of the export; of all without a name.
   size_t Count(const std::optional<std::string>& name) const;
   void ForEach(const std::optional<std::string>& name, void (*call)(NbdServerConnection&)) const;
-  Task<absl::Status> EndConnections(std::optional<std::string> name, Duration patience);
+  Task<absl::Status> EndConnections(std::optional<std::string> name, Duration patience,
+                                    Duration disk_patience);
   Task<absl::Status> AwaitEnd(std::optional<std::string> name, Instant deadline);
 
   Streams& streams_;
