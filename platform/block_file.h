@@ -8,7 +8,8 @@
 // Implementation: platform/linux/linux_block_file.h. Thread safety: a file from any thread; a queue, its operations and
 // their OnDone belong to its executor. Ownership: operations and their bytes stay the caller's until they ended; a
 // queue is destroyed on its executor with nothing outstanding, before its file.
-// Units: bytes. Errors: errno values; a read past the end of the file (it has shrunk) is EIO, never a short success.
+// Units: bytes. Errors: errno values; a read past the end of the file (it has shrunk) is ENODATA, never a short
+// success.
 #ifndef VMBUSKIT_PLATFORM_BLOCK_FILE_H_
 #define VMBUSKIT_PLATFORM_BLOCK_FILE_H_
 

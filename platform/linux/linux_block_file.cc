@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <fstream>
 #include <utility>
 
@@ -23,6 +24,14 @@ namespace {
 absl::Status Errno(const std::string& path, std::string_view what) {
   return absl::ErrnoToStatus(
       errno, absl::StrCat("disk image ", path, ": ", absl::string_view(what.data(), what.size())));
+}
+
+// A file that reaches its limit (RLIMIT_FSIZE) is an error of the operation; by default it is the end of the process.
+void OutliveFileLimit() {
+  struct sigaction action = {};
+  if (sigaction(SIGXFSZ, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) return;
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGXFSZ, &action, nullptr);
 }
 
 // /sys/dev/block/MAJOR:MINOR/queue/rotational; a partition has it one folder up.
@@ -59,6 +68,7 @@ absl::StatusOr<std::unique_ptr<LinuxBlockFile>> LinuxBlockFile::Open(const std::
   }
   if (fd < 0)
     return Errno(path, options.read_only ? "cannot be opened" : "cannot be opened for writing");
+  if (!options.read_only) OutliveFileLimit();
   std::unique_ptr<LinuxBlockFile> file(new LinuxBlockFile(path, fd, options));
   if (absl::Status status = file->Lock(); !status.ok()) return status;
   if (absl::Status status = file->Look(); !status.ok()) return status;

@@ -4,6 +4,7 @@
 //
 // An open file is locked against others who ask (an open file description lock on its first byte: exclusive, or shared
 // for a read-only one), so that no image is served twice. Block devices are opened exclusively.
+// Who opens a file for writing has SIGXFSZ ignored from then on, unless the program handles it: a limit is an errno.
 // Thread safety, ownership, units: platform/block_file.h; executors are LinuxExecutors.
 // Errors of Open name the path and what is wrong with it: NotFound, PermissionDenied, FailedPrecondition (locked by
 // somebody), InvalidArgument (a folder, an empty file).

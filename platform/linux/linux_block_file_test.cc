@@ -1,10 +1,12 @@
 #include "platform/linux/linux_block_file.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <numeric>
 #include <string>
@@ -181,7 +183,41 @@ TEST_P(LinuxBlockFileTest, AFileThatShrankIsAnErrorAndNoShortRead) {
   const std::unique_ptr<FileQueue> queue = *file->OpenQueue(*executor_);
   ASSERT_EQ(truncate(image.path().c_str(), 6000), 0);
   std::vector<std::byte> bytes(8192);
-  EXPECT_EQ(Move(*queue, FileOperation::Kind::kRead, 0, bytes), EIO);
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kRead, 0, bytes), ENODATA);
+}
+
+TEST_P(LinuxBlockFileTest, TheLimitOfFilesIsAnErrorAndDoesNotEndTheProcess) {
+  const ImageFile image(16 * kMebi);
+  const std::unique_ptr<LinuxBlockFile> file = Open(image.path());
+  const std::unique_ptr<FileQueue> queue = *file->OpenQueue(*executor_);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 8 * kMebi;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+  std::vector<std::byte> bytes(8192);
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kWrite, 8 * kMebi, bytes), EFBIG);
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kWrite, 8 * kMebi - 8192, bytes), 0);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kWrite, 8 * kMebi, bytes), 0);
+}
+
+TEST_P(LinuxBlockFileTest, SignalsAreNotTakenFromTheProgramsThreads) {
+  const ImageFile image(kMebi);
+  const std::unique_ptr<LinuxBlockFile> file = Open(image.path());
+  const std::unique_ptr<FileQueue> queue = *file->OpenQueue(*executor_);
+  // As a program does that hears of Ctrl-C by a descriptor; a thread that leaves it unblocked would end the process.
+  sigset_t set, before;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, &before);
+  ASSERT_EQ(kill(getpid(), SIGTERM), 0);
+  std::vector<std::byte> bytes(8192);
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kRead, 0, bytes), 0);
+  int taken = 0;
+  EXPECT_EQ(sigwait(&set, &taken), 0);
+  EXPECT_EQ(taken, SIGTERM);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_P(LinuxBlockFileTest, ADeviceThatIsNoDiskIsRefused) {

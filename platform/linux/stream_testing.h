@@ -3,17 +3,18 @@
 //   TemporaryFolder folder;
 //   std::unique_ptr<Stream> client = ConnectForTest(executor, {.unix_path = folder.path() + "/socket"});
 //
-// Thread safety: none. The folder goes with what is in it at the top level.
+// Thread safety: none. The folder goes with what is in it.
 #ifndef VMBUSKIT_PLATFORM_LINUX_STREAM_TESTING_H_
 #define VMBUSKIT_PLATFORM_LINUX_STREAM_TESTING_H_
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include "platform/linux/linux_streams.h"
 #include "platform/linux/socket_address.h"
@@ -26,11 +27,8 @@ class TemporaryFolder {
     if (mkdtemp(path_.data()) == nullptr) path_.clear();
   }
   ~TemporaryFolder() {
-    if (DIR* const listing = opendir(path_.c_str())) {
-      while (const dirent* entry = readdir(listing)) unlinkat(dirfd(listing), entry->d_name, 0);
-      closedir(listing);
-    }
-    rmdir(path_.c_str());
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;

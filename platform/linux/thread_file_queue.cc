@@ -30,7 +30,7 @@ int Move(int fd, FileOperation& operation) {
                                          operation.data_sync ? RWF_DSYNC : 0);
     if (moved < 0 && errno == EINTR) continue;
     if (moved < 0) return errno;
-    if (moved == 0) return EIO;  // past the end of the file, which has shrunk
+    if (moved == 0) return operation.kind == FileOperation::Kind::kRead ? ENODATA : EIO;
     if (!Advance(operation, static_cast<size_t>(moved))) return 0;
   }
 }

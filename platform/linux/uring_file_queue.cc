@@ -201,7 +201,9 @@ void UringFileQueue::End(FileOperation& operation, int result) {
   if (result == -EINTR || result == -EAGAIN) return Submit(operation);
   if (result < 0) return operation.OnDone(-result);
   if (!moves) return operation.OnDone(0);
-  if (result == 0) return operation.OnDone(EIO);  // past the end of the file, which has shrunk
+  if (result == 0) {
+    return operation.OnDone(operation.kind == FileOperation::Kind::kRead ? ENODATA : EIO);
+  }
   if (Advance(operation, static_cast<size_t>(result))) return Submit(operation);
   operation.OnDone(0);
 }

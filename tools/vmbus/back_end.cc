@@ -1,5 +1,6 @@
 #include "tools/vmbus/back_end.h"
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -41,7 +42,8 @@ absl::StatusOr<BackEnd> OpenFile(const DiskSpec& spec) {
 std::string BackEnd::TakeComplaint() {
   const int error = file == nullptr ? 0 : file->first_error();
   if (error == 0 || std::exchange(complained, true)) return {};
-  return absl::StrCat(source, ": ", std::strerror(error));
+  return absl::StrCat(source, ": ",
+                      error == ENODATA ? "it has become shorter" : std::strerror(error));
 }
 
 absl::StatusOr<BackEnd> OpenBackEnd(const DiskSpec& spec) {

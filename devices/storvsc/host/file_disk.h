@@ -6,7 +6,7 @@
 // What the file's end leaves over of a block is not part of the disk. A flush reaches stable storage; without one a
 // write is in the operating system's hands when it ends (info().volatile_cache).
 // Thread safety, ownership, units: framework/interfaces/block_device.h; executors are of the file's kind.
-// Errors: ENOSPC and EDQUOT are kNoSpace, all others kMediumError; the first of them stands in last_error().
+// Errors: ENOSPC, EDQUOT and EFBIG are kNoSpace, all others kMediumError; the first of them stands in first_error().
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_H_
 

@@ -15,7 +15,8 @@ alignas(kPageSize) std::byte zeros[kZeroBytes];  // never written
 bool IsWrite(const BlockRequest& request) { return request.operation == BlockOperation::kWrite; }
 
 BlockResult ResultOf(int error) {
-  return error == ENOSPC || error == EDQUOT ? BlockResult::kNoSpace : BlockResult::kMediumError;
+  const bool no_space = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return no_space ? BlockResult::kNoSpace : BlockResult::kMediumError;
 }
 
 // Copies `bytes` between `flat` and the request's segments, from `skip` bytes into them on.

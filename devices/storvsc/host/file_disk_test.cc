@@ -259,6 +259,8 @@ TEST_F(FileDiskTest, ErrorsOfTheFileAreTold) {
   EXPECT_EQ(Write(0, memory), BlockResult::kNoSpace);
   file_->fail_move = EIO;
   EXPECT_EQ(Write(0, memory), BlockResult::kMediumError);
+  file_->fail_move = EFBIG;
+  EXPECT_EQ(Write(0, memory), BlockResult::kNoSpace);
   EXPECT_EQ(disk_->first_error(), ENOSPC);
 }
 
