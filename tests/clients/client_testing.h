@@ -42,10 +42,13 @@ struct ProgramResult {
   std::string err;
 };
 
+// Programs that copy a large image say nothing for a while, on a machine that has other things to do.
+inline constexpr int kClientPatienceMs = 280'000;
+
 // The first argument is the program's name.
 inline ProgramResult RunProgram(std::vector<std::string> arguments) {
   arguments.front() = FindProgram(arguments.front());
-  ChildProcess child(arguments);
+  ChildProcess child(arguments, kClientPatienceMs);
   const int code = child.Wait();
   return {code, child.out(), child.err()};
 }

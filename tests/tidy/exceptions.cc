@@ -33,6 +33,7 @@ const Exception kExceptions[] = {
     {kAccess, "products/session.cc", "asks the terminal for its width"},
     {kAccess, "products/session_test.cc", "sends itself the signals that end a session"},
     {kAccess, "tests/clients/client_testing.h", "runs whole programs"},
+    {kAccess, "tests/clients/run_testing.h", "makes image files, runs whole programs"},
     {kAccess, "tests/scenario/campaign_board.cc", "shares the board between worker processes"},
     {kAccess, "tests/scenario/campaign_main.cc", "asks the terminal for its width"},
     {kAccess, "tests/scenario/campaign_process.cc", "starts, watches and ends worker processes"},

@@ -33,7 +33,9 @@ class ChildProcess {
   static constexpr int kPatienceMs = 50'000;
   static constexpr int kNotEnded = -1;
 
-  explicit ChildProcess(const std::vector<std::string>& arguments) {
+  // `patience_ms`: how long it may be silent while it is waited for.
+  explicit ChildProcess(const std::vector<std::string>& arguments, int patience_ms = kPatienceMs)
+      : patience_ms_(patience_ms) {
     std::array<int, 2> out_pipe;
     std::array<int, 2> err_pipe;
     if (pipe(out_pipe.data()) != 0 || pipe(err_pipe.data()) != 0) return;
@@ -103,7 +105,7 @@ class ChildProcess {
     for (size_t i = 0; i < 2; ++i)
       polled[i] = {.fd = streams_[i].fd, .events = POLLIN, .revents = 0};
     if (streams_[0].fd < 0 && streams_[1].fd < 0) return false;
-    if (poll(polled.data(), polled.size(), kPatienceMs) <= 0) return false;
+    if (poll(polled.data(), polled.size(), patience_ms_) <= 0) return false;
     for (size_t i = 0; i < 2; ++i) {
       if (polled[i].revents == 0) continue;
       std::array<char, 4096> bytes;
@@ -118,6 +120,7 @@ class ChildProcess {
     return true;
   }
 
+  const int patience_ms_;
   pid_t pid_ = -1;
   std::array<Stream, 2> streams_;
 };
