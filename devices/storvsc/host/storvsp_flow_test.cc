@@ -229,5 +229,25 @@ TEST_F(StorvspFlowTest, NothingIsAllocatedPerCommand) {
   EndAll();
 }
 
+// Found by storvsp_fuzz: requests that lay in the ring took the slots of those that were saved, which were forgotten.
+TEST(StorvspFlow, WhatWasSavedIsTakenUpBeforeWhatLiesInTheRing) {
+  StorvspGuest guest({.requests_max = 2});
+  guest.Open(0, 4096);
+  guest.Initialize();
+  guest.channel().PauseReading();
+  std::vector<RecordingRequest*> requests;
+  for (int i = 0; i < 80; ++i) {  // the ring holds 46 answers
+    requests.push_back(&guest.StartScsi({.cdb = {0, 0, 0, 0, 0, 0}}));
+    if (i % 40 == 39) guest.Run();
+  }
+  guest.SaveAndRestore();
+  guest.Run();
+  guest.channel().ResumeReading();
+  guest.Run();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(requests[i]->ends, std::vector<RequestEnd>{RequestEnd::kCompleted}) << i;
+  }
+}
+
 }  // namespace
 }  // namespace vmbuskit

@@ -129,7 +129,7 @@ absl::Status StorvspController::Reopen(Channel& channel, uint16_t index) {
   if (channel.closed()) return absl::OkStatus();
   StorvspChannel& lane = AddLane(channel, index);
   if (index != 0 && phase_ != Phase::kReady) lane.Park();
-  if (!closed_.empty()) lane.Park();
+  if (restored_.contains(index)) lane.Park();  // what lies in the ring comes after what was saved
   lane.Start();
   reap_.Signal();
   return absl::OkStatus();
