@@ -95,7 +95,6 @@ class StorvspChannel final : public ChannelHandler {
   SendResult SendMessage(uint32_t operation, size_t bytes);
   // The channel goes now.
   void Close();
-  const StorvspCounters& counters() const { return counters_; }
   void Inspect(InspectNode& node) const;
 
   // ---- For slots and the saved state.

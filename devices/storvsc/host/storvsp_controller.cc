@@ -31,14 +31,12 @@ void StorvspController::Abandon() {
   Reap();
 }
 
-bool StorvspController::idle() const { return closed_.empty() && luns_.idle(); }
-
 void StorvspController::Reap() {
   const size_t holding = closed_.size();
   std::erase_if(closed_, [](const auto& channel) { return channel->under_way() == 0; });
   luns_.Reap();
   if (context_ == nullptr) {
-    if (idle()) delete this;
+    if (closed_.empty() && !luns_.retired()) delete this;
     return;
   }
   ReplayRestored();

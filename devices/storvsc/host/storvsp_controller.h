@@ -79,7 +79,6 @@ class StorvspController final : public StorvspChannel::Owner {
   StorvspChannel& AddLane(Channel& channel, uint16_t index);
   void NotifyOfDisks();
   void Reap();
-  bool idle() const;
   StorvspChannel* primary() const;
 
   VspContext* context_;  // null: abandoned

@@ -44,12 +44,6 @@ void StorvspLuns::Reap() {
   std::erase_if(retired_, [](const auto& lun) { return lun->under_way == 0; });
 }
 
-bool StorvspLuns::idle() const {
-  return retired_.empty() && std::ranges::all_of(attached_, [](const auto& entry) {
-           return entry.second->under_way == 0;
-         });
-}
-
 // The allocation length of the CDB does not count, as with the reference's host: the buffer does.
 void StorvspLuns::EndReportLuns(uint8_t path, uint8_t target, ScsiTask& task) const {
   std::array<std::byte, 8 + 8 * 256> list{};

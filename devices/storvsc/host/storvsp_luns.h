@@ -46,7 +46,7 @@ class StorvspLuns {
   // True when a LUN that was taken away has no work any more: Reap destroys it then.
   bool Release(StorvspLun& lun) { return --lun.under_way == 0 && !retired_.empty(); }
   void Reap();
-  bool idle() const;
+  bool retired() const { return !retired_.empty(); }  // some were taken away and still have work
 
   // REPORT LUNS for the LUNs of one path and target.
   void EndReportLuns(uint8_t path, uint8_t target, ScsiTask& task) const;
