@@ -17,6 +17,7 @@ struct PersistentBlockDevice::Shared {
   const Options options;
   std::mutex mutex;
   std::shared_ptr<BlockDevice> device;  // null: away
+  uint64_t generation = 0;              // a device may come back as itself
   uint64_t bytes = 0;
   std::vector<Event*> changed;  // of the queues
 };
@@ -36,9 +37,14 @@ class PersistentBlockQueue final : public BlockQueue {
       slot.queue = this;
       free_.push_back(slot);
     }
-    const std::lock_guard lock(shared_->mutex);
-    shared_->changed.push_back(&changed_);
-    Take(shared_->device);
+    std::shared_ptr<BlockDevice> device;
+    {
+      const std::lock_guard lock(shared_->mutex);
+      shared_->changed.push_back(&changed_);
+      device = shared_->device;
+      generation_ = shared_->generation;
+    }
+    Take(std::move(device));  // not under the lock: it is somebody else's code
   }
 
   ~PersistentBlockQueue() override {
@@ -117,13 +123,16 @@ class PersistentBlockQueue final : public BlockQueue {
   // There may be another device now, or none; or something is to be submitted again.
   void OnChanged() {
     std::shared_ptr<BlockDevice> device;
+    uint64_t generation;
     {
       const std::lock_guard lock(shared_->mutex);
       device = shared_->device;
+      generation = shared_->generation;
     }
-    if (device != device_) {
+    if (generation != generation_) {
       usable_ = false;
       if (below_ != 0) return;  // the old one ends what it has; then this is called again
+      generation_ = generation;
       Take(std::move(device));
     }
     if (!usable_) return;
@@ -140,7 +149,7 @@ class PersistentBlockQueue final : public BlockQueue {
   void Take(std::shared_ptr<BlockDevice> device) {
     inner_.reset();
     device_ = std::move(device);
-    if (device_ != nullptr) inner_ = device_->OpenQueue(executor_);
+    inner_ = device_ != nullptr ? device_->OpenQueue(executor_) : nullptr;
     usable_ = inner_ != nullptr;
   }
 
@@ -163,6 +172,7 @@ class PersistentBlockQueue final : public BlockQueue {
   const std::shared_ptr<Shared> shared_;
   Executor& executor_;
   std::shared_ptr<BlockDevice> device_;
+  uint64_t generation_ = 0;
   std::unique_ptr<BlockQueue> inner_;
   bool usable_ = false;  // inner_ takes requests
   uint32_t below_ = 0;   // slots that inner_ has
@@ -183,8 +193,7 @@ PersistentBlockDevice::PersistentBlockDevice(std::shared_ptr<BlockDevice> device
 
 PersistentBlockDevice::~PersistentBlockDevice() = default;
 
-absl::Status PersistentBlockDevice::Attach(std::shared_ptr<BlockDevice> device) {
-  const BlockInfo& other = device->info();
+absl::Status PersistentBlockDevice::CheckSame(const BlockInfo& other) const {
   const auto differs = [](absl::string_view what, const auto& is, const auto& was) {
     return absl::InvalidArgumentError(
         absl::StrCat("another disk: its ", what, " is ", is, ", was ", was));
@@ -194,8 +203,37 @@ absl::Status PersistentBlockDevice::Attach(std::shared_ptr<BlockDevice> device) 
     return differs("block size", other.block_bytes, info_.block_bytes);
   if (other.read_only && !info_.read_only)
     return absl::InvalidArgumentError("the disk is read-only now");
+  if (other.physical_block_bytes > info_.physical_block_bytes) {
+    return differs("physical block size", other.physical_block_bytes, info_.physical_block_bytes);
+  }
+  // Without a flush, which users of a disk without a cache do not send, its writes would be lost.
+  if (other.volatile_cache && !info_.volatile_cache)
+    return absl::InvalidArgumentError("the disk has a volatile cache now");
+  if (!other.force_unit_access && info_.force_unit_access)
+    return absl::InvalidArgumentError("the disk has no forced unit access any more");
+  if (!other.discard && info_.discard)
+    return absl::InvalidArgumentError("the disk does not discard any more");
+  if (!other.write_zeroes && info_.write_zeroes)
+    return absl::InvalidArgumentError("the disk does not write zeroes any more");
+  if (other.discard_bytes_max < info_.discard_bytes_max)
+    return differs("most bytes to discard", other.discard_bytes_max, info_.discard_bytes_max);
+  if (other.write_zeroes_bytes_max < info_.write_zeroes_bytes_max) {
+    return differs("most bytes of zeroes", other.write_zeroes_bytes_max,
+                   info_.write_zeroes_bytes_max);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PersistentBlockDevice::Attach(std::shared_ptr<BlockDevice> device) {
+  if (absl::Status same = CheckSame(device->info()); !same.ok()) return same;
+  const uint64_t bytes = device->bytes();
   const std::lock_guard lock(shared_->mutex);
-  if (device->bytes() < shared_->bytes) return differs("size", device->bytes(), shared_->bytes);
+  if (bytes < shared_->bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("another disk: its size is ", bytes, ", was ", shared_->bytes));
+  }
+  ++shared_->generation;
+  shared_->bytes = bytes;
   shared_->device = std::move(device);
   for (Event* changed : shared_->changed) changed->Signal();
   return absl::OkStatus();
@@ -203,6 +241,7 @@ absl::Status PersistentBlockDevice::Attach(std::shared_ptr<BlockDevice> device) 
 
 void PersistentBlockDevice::Detach() {
   const std::lock_guard lock(shared_->mutex);
+  ++shared_->generation;
   shared_->device = nullptr;
   for (Event* changed : shared_->changed) changed->Signal();
 }

@@ -8,7 +8,8 @@
 // A request that ended with kGone, or a few times with kAborted, is submitted again, as it was: reads, writes and the
 // others may be carried out twice. That is right for one storage that comes back with everything it had answered for,
 // which is what a controller that is taken away and offered again shows; Attach refuses another one as far as `id` and
-// sizes tell.
+// sizes tell, and one that does less than info() told: requests go on waiting then. What info() only advises about
+// (preferred and transfer sizes, queue depth, status, granularity, rotation) may differ.
 // Thread safety: Attach, Detach, info and bytes from any thread; queues as in block_device.h.
 // Ownership: shares the device; a queue keeps the disk's inside alive. Units: bytes, durations as named.
 // Errors: kGone for what waited longer than absence_max; kLost is handed on, because the memory is lost.
@@ -47,6 +48,7 @@ class PersistentBlockDevice final : public BlockDevice {
  private:
   friend class PersistentBlockQueue;
   struct Shared;
+  absl::Status CheckSame(const BlockInfo& other) const;
 
   const BlockInfo info_;
   const std::shared_ptr<Shared> shared_;

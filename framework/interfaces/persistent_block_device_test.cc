@@ -38,6 +38,7 @@ class HeldDevice final : public BlockDevice {
     for (Queue* queue : queues_) queue->EndAll(result);
   }
   uint32_t submitted = 0;
+  BlockInfo info_;
   uint32_t queues_open() const { return static_cast<uint32_t>(queues_.size()); }
 
  private:
@@ -69,7 +70,6 @@ class HeldDevice final : public BlockDevice {
     BlockCompletions completions_;
   };
 
-  BlockInfo info_;
   const uint64_t bytes_;
   bool at_once_ = false;
   BlockResult later_ = BlockResult::kOk;
@@ -222,6 +222,47 @@ TEST_F(PersistentBlockDeviceTest, AnotherDiskIsRefused) {
   EXPECT_EQ(disk_.Attach(std::make_shared<HeldDevice>("disk", 2 << 20)), absl::OkStatus())
       << "it may have grown";
   EXPECT_EQ(disk_.bytes(), 2u << 20);
+}
+
+TEST_F(PersistentBlockDeviceTest, ADeviceThatDoesLessThanWasToldIsRefusedOneThatDoesMoreIsNot) {
+  const auto full = std::make_shared<HeldDevice>();
+  full->info_.physical_block_bytes = 4096;
+  full->info_.force_unit_access = full->info_.discard = full->info_.write_zeroes = true;
+  full->info_.discard_bytes_max = full->info_.write_zeroes_bytes_max = 1 << 20;
+  full->info_.id = "disk";
+  PersistentBlockDevice disk(full, {});
+  const auto with = [&](auto change) {
+    auto device = std::make_shared<HeldDevice>();
+    device->info_ = full->info_;
+    change(device->info_);
+    return std::string(disk.Attach(device).message());
+  };
+  EXPECT_THAT(with([](BlockInfo& info) { info.volatile_cache = true; }), HasSubstr("cache"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.force_unit_access = false; }), HasSubstr("forced"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.discard = false; }), HasSubstr("discard"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.write_zeroes = false; }), HasSubstr("zeroes"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.read_only = true; }), HasSubstr("read-only"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.physical_block_bytes = 8192; }),
+              HasSubstr("physical block size is 8192, was 4096"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.discard_bytes_max = 4096; }),
+              HasSubstr("most bytes to discard is 4096"));
+  EXPECT_THAT(with([](BlockInfo& info) { info.write_zeroes_bytes_max = 4096; }),
+              HasSubstr("most bytes of zeroes is 4096"));
+  full->info_.physical_block_bytes = 512;
+  EXPECT_EQ(disk_.Attach(full), absl::OkStatus())
+      << "the first device of disk_ did nothing of this";
+}
+
+TEST_F(PersistentBlockDeviceTest, TheSameDeviceMayComeBackBeforeAnybodyLooked) {
+  TestRequest request;
+  Submit(request);
+  End(*first_, BlockResult::kGone);
+  disk_.Detach();
+  EXPECT_EQ(disk_.Attach(first_), absl::OkStatus());
+  Run();
+  EXPECT_EQ(first_->submitted, 2u);
+  End(*first_, BlockResult::kOk);
+  EXPECT_EQ(request.last, BlockResult::kOk);
 }
 
 TEST_F(PersistentBlockDeviceTest, WhileTheDeviceIsAwayThereAreBuffersAllTheSame) {
