@@ -7,6 +7,9 @@
 // write is in the operating system's hands when it ends (info().volatile_cache).
 // Thread safety, ownership, units: framework/interfaces/block_device.h; executors are of the file's kind.
 // Errors: ENOSPC, EDQUOT and EFBIG are kNoSpace, all others kMediumError; the first of them stands in first_error().
+// The operating system tells of a write that it could not make stable once, and forgets the bytes. So once a flush or a
+// stable write (force_unit_access) has failed, all that follow on any queue fail with kMediumError until the disk is
+// made anew; reads and other writes go on. sync_error() tells why.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_H_
 
@@ -38,15 +41,18 @@ class FileDisk final : public BlockDevice {
 
   // The errno of the first operation that failed; 0: none did. Any thread.
   int first_error() const { return first_error_.load(std::memory_order_relaxed); }
+  // The errno of the first flush or stable write that failed; 0: none did. Any thread.
+  int sync_error() const { return sync_error_.load(std::memory_order_acquire); }
 
  private:
   friend class FileDiskQueue;
-  void NoteError(int error);
+  void NoteError(int error, bool stable);
 
   const std::unique_ptr<BlockFile> file_;
   BlockInfo info_;
   uint64_t bytes_ = 0;
   std::atomic<int> first_error_ = 0;
+  std::atomic<int> sync_error_ = 0;
 };
 
 }  // namespace vmbuskit

@@ -19,6 +19,12 @@ BlockResult ResultOf(int error) {
   return no_space ? BlockResult::kNoSpace : BlockResult::kMediumError;
 }
 
+// That its bytes, or all, are on stable storage when it ends.
+bool Promises(const BlockRequest& request) {
+  return request.operation == BlockOperation::kFlush ||
+         (request.force_unit_access && request.operation != BlockOperation::kRead);
+}
+
 // Copies `bytes` between `flat` and the request's segments, from `skip` bytes into them on.
 void Copy(const BlockRequest& request, uint64_t skip, std::byte* flat, uint64_t bytes) {
   for (const BlockSegment& segment : request.segments) {
@@ -179,7 +185,7 @@ void FileDiskQueue::OnOperationDone(Slot& slot, int error) {
     error = 0;  // the contents may stay
   }
   if (error != 0) {
-    disk_.NoteError(error);
+    disk_.NoteError(error, slot.data_sync || slot.kind == FileOperation::Kind::kSync);
     return End(slot, ResultOf(error));
   }
   if (slot.bounced && !IsWrite(*slot.request))
@@ -188,7 +194,10 @@ void FileDiskQueue::OnOperationDone(Slot& slot, int error) {
   if (slot.done < slot.request->bytes) return Step(slot);
   const bool stable = !slot.request->force_unit_access || slot.syncing || slot.data_sync ||
                       slot.request->operation == BlockOperation::kRead;
-  if (stable) return End(slot, BlockResult::kOk);
+  if (stable) {
+    const bool lost = Promises(*slot.request) && disk_.sync_error() != 0;
+    return End(slot, lost ? BlockResult::kMediumError : BlockResult::kOk);
+  }
   slot.syncing = true;
   Launch(slot, FileOperation::Kind::kSync, 0);
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "devices/storvsc/host/file_disk_queue.h"
@@ -46,6 +47,7 @@ class FakeFile final : public BlockFile {
   int fail_punch = 0;
   int fail_zero = 0;
   int fail_move = 0;
+  int fail_sync_once = 0;  // as the kernel tells of a write-back error
 
  private:
   class Queue final : public FileQueue {
@@ -95,6 +97,8 @@ class FakeFile final : public BlockFile {
     const bool punch = operation.kind == Kind::kPunchHole;
     const bool zero = operation.kind == Kind::kZeroRange;
     if (moves && fail_move != 0) return fail_move;
+    if (operation.kind == Kind::kSync || operation.data_sync)
+      return std::exchange(fail_sync_once, 0);
     if (punch && fail_punch != 0) return fail_punch;
     if (zero && fail_zero != 0) return fail_zero;
     if (punch || zero) std::memset(content.data() + operation.offset, 0, operation.bytes);
@@ -262,6 +266,36 @@ TEST_F(FileDiskTest, ErrorsOfTheFileAreTold) {
   file_->fail_move = EFBIG;
   EXPECT_EQ(Write(0, memory), BlockResult::kNoSpace);
   EXPECT_EQ(disk_->first_error(), ENOSPC);
+}
+
+// The kernel tells of a write-back error once; the pages that it could not write are clean then.
+TEST_F(FileDiskTest, NothingIsStableAnyMoreOnceAFlushHasFailed) {
+  Make();
+  std::vector<std::byte> memory(512, std::byte{1});
+  EXPECT_EQ(Write(0, memory), BlockResult::kOk);
+  file_->fail_sync_once = EIO;
+  EXPECT_EQ(Do(BlockOperation::kFlush, 0, 0), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kFlush, 0, 0), BlockResult::kMediumError);
+  EXPECT_EQ(Write(0, memory, /*stable=*/true), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kWriteZeroes, 0, 512, /*stable=*/true), BlockResult::kMediumError);
+  EXPECT_EQ(Write(0, memory), BlockResult::kOk) << "what promises nothing goes on";
+  const BlockSegment segment = {memory.data(), 512};
+  EXPECT_EQ(Move(BlockOperation::kRead, 0, std::span(&segment, 1), /*stable=*/true),
+            BlockResult::kOk);
+  EXPECT_EQ(disk_->sync_error(), EIO);
+}
+
+TEST_F(FileDiskTest, AStableWriteThatFailedSpoilsLaterFlushesOnEveryQueue) {
+  Make();
+  std::vector<std::byte> memory(512, std::byte{1});
+  EXPECT_EQ(Write(0, memory), BlockResult::kOk);
+  file_->fail_sync_once = ENOSPC;
+  EXPECT_EQ(Write(512, memory, /*stable=*/true), BlockResult::kNoSpace);
+  {
+    const SimTurn turn = sim_.Enter(executor_);
+    queue_ = disk_->OpenQueue(executor_);
+  }
+  EXPECT_EQ(Do(BlockOperation::kFlush, 0, 0), BlockResult::kMediumError);
 }
 
 TEST_F(FileDiskTest, WhatIsNotAlignedGoesThroughAnAlignedBufferOneAfterAnother) {
