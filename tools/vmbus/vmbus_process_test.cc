@@ -84,6 +84,36 @@ TEST_F(VmbusTest, DemoOnceRunsEveryClass) {
   }
 }
 
+TEST_F(VmbusTest, DemoReadsAFileSystemBackAndLeavesNothingBehind) {
+  for (const char* program : {"/usr/sbin/mke2fs", "/usr/sbin/e2fsck"}) {
+    if (!std::filesystem::exists(program)) GTEST_SKIP() << program << " is not installed";
+  }
+  setenv("TMPDIR", folder_.c_str(), 1);
+  const Ended demo = RunToEnd(Vmbus({"demo", "--once"}));
+  EXPECT_EQ(demo.exit_code, 0) << demo.err;
+  EXPECT_EQ(
+      demo.out.find("vmbus demo: the storage controller has a disk of 8 MiB with an ext4 file "
+                    "system of 3 files, made by mke2fs\n"),
+      0u)
+      << demo.out;
+  EXPECT_NE(demo.out.find("vmbus demo: the guest read its file system through storvsc: the same "
+                          "8388608 bytes, and e2fsck finds nothing wrong\n"),
+            std::string::npos)
+      << demo.out;
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  unsetenv("TMPDIR");
+}
+
+TEST_F(VmbusTest, DemoGoesOnWithoutAFileSystemWhereNoneCanBeMade) {
+  setenv("TMPDIR", "/nowhere", 1);
+  const Ended demo = RunToEnd(Vmbus({"demo", "--once"}));
+  unsetenv("TMPDIR");
+  EXPECT_EQ(demo.exit_code, 0) << demo.err;
+  EXPECT_EQ(demo.out.find("vmbus demo: goes on with an empty disk: "), 0u) << demo.out;
+  EXPECT_NE(demo.out.find("\nstorvsc "), std::string::npos) << demo.out;
+  EXPECT_TRUE(demo.out.ends_with(kStopped)) << demo.out;
+}
+
 TEST_F(VmbusTest, DemoOnceTellsAProgramInJson) {
   const Ended demo = RunToEnd(Vmbus({"demo", "--once", "--json", "--max-version=4.0"}));
   EXPECT_EQ(demo.exit_code, 0) << demo.err;
@@ -96,8 +126,8 @@ TEST_F(VmbusTest, DemoOnceTellsAProgramInJson) {
     EXPECT_GT(device["packets_out"], 0);
     EXPECT_NE(device["versions"], "");
   }
-  EXPECT_EQ(running, (std::set<std::string>{"echo", "heartbeat"}));
-  EXPECT_EQ(demo.err, std::string("vmbus demo: ") + kStopped);
+  EXPECT_EQ(running, (std::set<std::string>{"echo", "heartbeat", "storvsc"}));
+  EXPECT_TRUE(demo.err.ends_with(std::string("vmbus demo: ") + kStopped)) << demo.err;
 }
 
 TEST_F(VmbusTest, DemoRunsOnlyTheNamedClasses) {
@@ -114,7 +144,7 @@ TEST_F(VmbusTest, DemoCanBeAskedAndEndsWithCtrlC) {
 
   const Ended json = RunToEnd(Vmbus({"ls", "--json"}));
   EXPECT_EQ(json.exit_code, 0) << json.err;
-  EXPECT_EQ(Json::parse(json.out, nullptr, false)["devices"].size(), 2u) << json.out;
+  EXPECT_EQ(Json::parse(json.out, nullptr, false)["devices"].size(), 3u) << json.out;
 
   const Ended table = RunToEnd(Vmbus({"ls"}));
   EXPECT_EQ(table.out.find("CLASS "), 0u) << table.out;
@@ -124,7 +154,7 @@ TEST_F(VmbusTest, DemoCanBeAskedAndEndsWithCtrlC) {
   const Json root = Json::parse(tree.out, nullptr, false);
   ASSERT_TRUE(root.is_object()) << tree.out << tree.err;
   EXPECT_EQ(root["guest"]["version"], "5.2");
-  EXPECT_EQ(root["guest"]["device_count"], 2);
+  EXPECT_EQ(root["guest"]["device_count"], 3);
   EXPECT_TRUE(root["host"]["partition"].is_object());
   EXPECT_TRUE(root["host"]["server"].is_object());
 
