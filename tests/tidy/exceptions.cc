@@ -19,6 +19,8 @@ const Exception kExceptions[] = {
      "libnbd's sockets are real ones, and its connect is waited for with a real clock"},
     {kAccess, "devices/storvsc/host/nbd_disk.h", "queues of several executors share connections"},
     {kAccess, "devices/storvsc/host/nbd_disk_test.cc", "starts and kills an NBD server"},
+    {kAccess, "devices/storvsc/host/nbd_fake_server.cc", "an NBD server in a process of its own"},
+    {kAccess, "devices/storvsc/host/nbd_faults_test.cc", "a folder for that server's socket"},
     {kAccess, "devices/storvsc/host/ram_disk_threads_test.cc", kRace},
     {kAccess, "devices/storvsc/scsi_lanes.h", "queues of several executors look up the lanes"},
     {kAccess, "devices/storvsc/storvsc_benchmark.cc",

@@ -1,6 +1,7 @@
 #include "devices/storvsc/host/nbd_connection.h"
 
 #include <libnbd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +19,6 @@ namespace vmbuskit {
 namespace {
 
 constexpr char kAllocation[] = LIBNBD_CONTEXT_BASE_ALLOCATION;
-constexpr Duration kRetryAfter = std::chrono::seconds(1);
 constexpr uint32_t kHole = 1, kZero = 2;  // of base:allocation
 
 absl::Status Failure(const std::string& uri) {
@@ -54,6 +54,23 @@ NbdFacts FactsOf(nbd_handle* handle) {
   facts.status = nbd_can_meta_context(handle, kAllocation) == 1;
   facts.rotational = nbd_is_rotational(handle) == 1;
   return facts;
+}
+
+// A server that does all that `was` told. The size stays: the disk's users know it.
+bool DoesAll(const NbdFacts& is, const NbdFacts& was) {
+  const auto kept = [](bool now, bool before) { return now || !before; };
+  return is.bytes == was.bytes && is.block_bytes_min <= was.block_bytes_min &&
+         is.transfer_bytes_max >= was.transfer_bytes_max && kept(was.read_only, is.read_only) &&
+         (was.flush || !is.flush) && kept(is.flush, was.flush) && kept(is.fua, was.fua) &&
+         kept(is.trim, was.trim) && kept(is.zero, was.zero) && kept(is.status, was.status) &&
+         kept(is.multi_conn, was.multi_conn);
+}
+
+// Sockets of the same number may follow one another.
+bool SameFile(int one, int other) {
+  struct stat a, b;
+  return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_ino == b.st_ino &&
+         a.st_dev == b.st_dev;
 }
 
 // Adds what the server says of the range to the request's extents, as far as these reach.
@@ -98,11 +115,15 @@ absl::StatusOr<NbdFacts> NbdConnection::Ask(const std::string& uri, Duration dea
   return facts;
 }
 
-NbdConnection::NbdConnection(std::string uri, LinuxExecutor& executor)
+NbdConnection::NbdConnection(std::string uri, const NbdFacts& facts, const NbdDeadlines& deadlines,
+                             NbdWrites& writes, LinuxExecutor& executor)
     : uri_(std::move(uri)),
+      facts_(facts),
+      deadlines_(deadlines),
+      writes_(writes),
       executor_(executor),
       report_(executor, Callback::To<&NbdConnection::Report>(this)),
-      retry_(executor, Callback::To<&NbdConnection::OnRetryTimer>(this)) {
+      tick_(executor, Callback::To<&NbdConnection::OnTick>(this)) {
   Connect();
 }
 
@@ -112,8 +133,11 @@ NbdConnection::~NbdConnection() {
 }
 
 void NbdConnection::Connect() {
+  broken_ = false;
+  connect_began_ = executor_.Now();
+  tick_.Arm(connect_began_ + deadlines_.pause);
   handle_ = NewHandle();
-  if (handle_ == nullptr || nbd_aio_connect_uri(handle_, uri_.c_str()) != 0) return Retry(ENOTCONN);
+  if (handle_ == nullptr || nbd_aio_connect_uri(handle_, uri_.c_str()) != 0) return Retry();
   Advance();
 }
 
@@ -122,31 +146,53 @@ void NbdConnection::Disconnect() {
   if (watched_copy_ >= 0) close(watched_copy_);
   watched_copy_ = watched_ = -1;
   ready_ = false;
-  // Ends what it still has with an error, through Completed.
   if (handle_ != nullptr) nbd_close(std::exchange(handle_, nullptr));
+  // The library forgets what it still had, and does not call back.
+  while (!sent_.empty()) {
+    NbdOperation& operation = sent_.front();
+    sent_.pop_front();
+    End(operation, ENOTCONN);
+  }
 }
 
 void NbdConnection::Submit(NbdOperation& operation) {
   operation.connection_ = this;
+  operation.broken_since_.reset();
   if (!ready_) return Wait(operation);
   Send(operation);
   Advance();
 }
 
 void NbdConnection::Wait(NbdOperation& operation) {
+  if (!operation.broken_since_) operation.broken_since_ = executor_.Now();
   waiting_.push_back(operation);
-  if (!broken_since_) broken_since_ = executor_.Now();
 }
 
 void NbdConnection::Send(NbdOperation& operation) {
+  if (operation.kind == BlockOperation::kFlush && FlushTellsOfLoss(operation))
+    return End(operation, EIO);
   operation.error_ = 0;
+  operation.sent_at_ = executor_.Now();
+  operation.covers_ = writes_.ended.load();
+  if (!tick_.armed()) tick_.Arm(operation.sent_at_ + deadlines_.pause);
   sent_.push_back(operation);
   if (Command(operation) >= 0) return;
   // Never sent; the library says so by the error, not by the callback.
   sent_.erase(sent_.iterator_to(operation));
-  operation.error_ = nbd_get_errno() != 0 ? nbd_get_errno() : EIO;
+  const bool dead = nbd_aio_is_dead(handle_) == 1 || nbd_aio_is_closed(handle_) == 1;
+  End(operation, dead ? ENOTCONN : nbd_get_errno() != 0 ? nbd_get_errno() : EIO);
+}
+
+void NbdConnection::End(NbdOperation& operation, int error) {
+  operation.error_ = error;
   ended_.push_back(operation);
   report_.Signal();
+}
+
+// What stands for one write leaves it to a flush to tell of all.
+bool NbdConnection::FlushTellsOfLoss(const NbdOperation& operation) {
+  if (operation.for_one) return writes_.lost.load();
+  return writes_.lost.exchange(false);
 }
 
 int64_t NbdConnection::Command(NbdOperation& operation) {
@@ -178,10 +224,17 @@ int64_t NbdConnection::Command(NbdOperation& operation) {
 int NbdConnection::Completed(void* context, int* error) {
   NbdOperation& operation = *static_cast<NbdOperation*>(context);
   NbdConnection& connection = *operation.connection_;
-  operation.error_ = *error;
   connection.sent_.erase(connection.sent_.iterator_to(operation));
-  connection.ended_.push_back(operation);
-  connection.report_.Signal();
+  const bool writes =
+      operation.kind == BlockOperation::kWrite || operation.kind == BlockOperation::kWriteZeroes;
+  if (*error == 0 && writes && !operation.force_unit_access) ++connection.writes_.ended;
+  if (*error == 0 && operation.kind == BlockOperation::kFlush) {
+    std::atomic<uint64_t>& flushed = connection.writes_.flushed;
+    for (uint64_t was = flushed.load();
+         was < operation.covers_ && !flushed.compare_exchange_weak(was, operation.covers_);) {
+    }
+  }
+  connection.End(operation, *error);
   return 1;
 }
 
@@ -199,10 +252,12 @@ void NbdConnection::OnReady() {
 
 // The library may be in another state now.
 void NbdConnection::Advance() {
-  if (nbd_aio_is_dead(handle_) == 1 || nbd_aio_is_closed(handle_) == 1) return Retry(ENOTCONN);
+  if (nbd_aio_is_dead(handle_) == 1 || nbd_aio_is_closed(handle_) == 1) return Retry();
+  if (broken_) return;
   if (!ready_ && (nbd_aio_is_ready(handle_) == 1 || nbd_aio_is_processing(handle_) == 1)) {
+    other_ = !DoesAll(FactsOf(handle_), facts_);
+    if (other_) return Retry();
     ready_ = true;
-    broken_since_.reset();
     Operations waiting;
     waiting.swap(waiting_);
     while (!waiting.empty()) {
@@ -216,40 +271,59 @@ void NbdConnection::Advance() {
 
 void NbdConnection::Watch() {
   const int fd = nbd_aio_get_fd(handle_);
-  if (fd != watched_) {
+  if (fd != watched_ || (!ready_ && !SameFile(fd, watched_copy_))) {
     watch_.reset();
     if (watched_copy_ >= 0) close(watched_copy_);
     watched_ = fd;
     watched_copy_ = fd < 0 ? -1 : dup(fd);
-    if (watched_copy_ < 0) return Retry(EMFILE);
+    if (watched_copy_ < 0) return Retry();
     watch_.emplace(executor_, watched_copy_, Callback::To<&NbdConnection::OnReady>(this));
   }
   const unsigned direction = nbd_aio_get_direction(handle_);
   const uint32_t interest =
       ((direction & LIBNBD_AIO_DIRECTION_READ) != 0 ? FdWatch::kReadable : 0) |
       ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 ? FdWatch::kWritable : 0);
-  if (!watch_->Start(interest).ok()) Retry(EMFILE);
+  if (!watch_->Start(interest).ok()) Retry();
 }
 
 // The connection is of no use: another one in a moment.
-void NbdConnection::Retry(int) {
+void NbdConnection::Retry() {
+  watch_.reset();
+  if (ready_ && facts_.flush && writes_.ended.load() > writes_.flushed.load()) {
+    writes_.flushed.store(writes_.ended.load());
+    writes_.lost.store(true);
+  }
   ready_ = false;
-  if (!broken_since_) broken_since_ = executor_.Now();
-  if (!retry_.armed()) retry_.Arm(executor_.Now() + kRetryAfter);
+  broken_ = true;
+  if (!tick_.armed()) tick_.Arm(executor_.Now() + deadlines_.pause);
 }
 
-void NbdConnection::OnRetryTimer() {
-  Disconnect();
-  ++reconnects_;
-  const bool too_long = broken_since_ && executor_.Now() - *broken_since_ > kReconnectMax;
-  while (too_long && !waiting_.empty()) {
-    NbdOperation& operation = waiting_.front();
-    waiting_.pop_front();
-    operation.error_ = ETIMEDOUT;
-    ended_.push_back(operation);
-    report_.Signal();
+// While there is something to wait for.
+void NbdConnection::OnTick() {
+  const Instant now = executor_.Now();
+  const bool silent = ready_ ? !sent_.empty() && now - sent_.front().sent_at_ > deadlines_.answer
+                             : now - connect_began_ > deadlines_.handshake;
+  if (silent && !broken_) Retry();
+  if (broken_) {
+    Disconnect();
+    ++reconnects_;
+    Connect();
   }
-  Connect();
+  EndTooOld();
+  if (!tick_.armed() && (!ready_ || !sent_.empty())) tick_.Arm(now + deadlines_.pause);
+}
+
+void NbdConnection::EndTooOld() {
+  const Instant now = executor_.Now();
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    NbdOperation& operation = *at;
+    if (now - *operation.broken_since_ <= deadlines_.operation) {
+      ++at;
+      continue;
+    }
+    at = waiting_.erase(at);
+    End(operation, other_ ? ESTALE : ETIMEDOUT);
+  }
 }
 
 void NbdConnection::Report() {
@@ -258,12 +332,16 @@ void NbdConnection::Report() {
   while (!ended.empty()) {
     NbdOperation& operation = ended.front();
     ended.pop_front();
-    // What ended with the connection is sent again on the next one.
-    const bool broken = operation.error_ == ENOTCONN || operation.error_ == ESHUTDOWN ||
-                        operation.error_ == EPIPE || operation.error_ == ECONNRESET;
-    if (!broken) {
+    // What ended with the connection is sent again on the next one. A server that shuts down has no other use.
+    const bool leaving = operation.error_ == ESHUTDOWN;
+    if (leaving && ready_) Retry();
+    if (!leaving && operation.error_ != ENOTCONN) {
       operation.OnDone(operation.error_);
+    } else if (operation.broken_since_ &&
+               executor_.Now() - *operation.broken_since_ > deadlines_.operation) {
+      operation.OnDone(ETIMEDOUT);
     } else if (ready_) {
+      if (!operation.broken_since_) operation.broken_since_ = executor_.Now();
       Send(operation);
       Advance();
     } else {

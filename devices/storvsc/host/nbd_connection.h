@@ -3,13 +3,20 @@
 //   connection.Submit(operation);        // operation.OnDone(0 or an errno), exactly once, never from inside Submit
 //
 // A connection that breaks is made anew, and what was under way is sent again: reads and writes may be carried out
-// twice, which is right for the same storage. What waited for longer than reconnect_max ends with ETIMEDOUT.
+// twice, which is right for the same storage. A server that says that it shuts down is left, too.
+// Deadlines (NbdDeadlines): a handshake that takes too long, and an operation without an answer for too long, break the
+// connection. An operation that broke with a connection, or waited for one, `operation` ago ends with ETIMEDOUT when it
+// next waits; or with ESTALE when the server that is there now has another disk, or does less than the first told.
+// What a server had acknowledged but not flushed may be lost with it (NbdWrites): the next flush then ends with EIO,
+// once, on whichever connection of the disk.
 // Thread safety: the executor's. Lifetime: destroyed with nothing outstanding, not from inside OnDone; operations and
 // their bytes live until they ended.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
 
+#include <atomic>
 #include <boost/intrusive/list.hpp>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +30,20 @@ struct nbd_handle;
 
 namespace vmbuskit {
 
+struct NbdDeadlines {
+  Duration handshake = std::chrono::seconds(10);
+  Duration answer = std::chrono::seconds(60);
+  Duration operation = std::chrono::seconds(60);
+  Duration pause = std::chrono::seconds(1);  // before another connection; how often one looks
+};
+
+// What all connections of a disk know of its writes. Any thread.
+struct NbdWrites {
+  std::atomic<uint64_t> ended = 0;    // without FUA
+  std::atomic<uint64_t> flushed = 0;  // of these
+  std::atomic<bool> lost = false;     // perhaps; and no flush has told
+};
+
 class NbdOperation : public boost::intrusive::list_base_hook<> {
  public:
   virtual ~NbdOperation() = default;
@@ -35,11 +56,15 @@ class NbdOperation : public boost::intrusive::list_base_hook<> {
   uint64_t offset = 0;
   uint64_t bytes = 0;
   BlockRequest* status_of = nullptr;  // kStatus: whose extents
+  bool for_one = false;               // kFlush: stands for the FUA of one write
 
  private:
   friend class NbdConnection;
   class NbdConnection* connection_ = nullptr;
   int error_ = 0;
+  uint64_t covers_ = 0;  // kFlush: the writes that had ended
+  Instant sent_at_{};
+  std::optional<Instant> broken_since_;
 };
 
 // What a server says of its export.
@@ -60,13 +85,13 @@ struct NbdFacts {
 
 class NbdConnection {
  public:
-  static constexpr Duration kReconnectMax = std::chrono::seconds(60);
-
   // Connects, asks, and disconnects; blocks for at most `deadline`. Unavailable, DeadlineExceeded and the like name
   // the URI.
   static absl::StatusOr<NbdFacts> Ask(const std::string& uri, Duration deadline);
 
-  NbdConnection(std::string uri, LinuxExecutor& executor);
+  // `facts` is what Ask told; `writes` lives as long as the connection.
+  NbdConnection(std::string uri, const NbdFacts& facts, const NbdDeadlines& deadlines,
+                NbdWrites& writes, LinuxExecutor& executor);
   ~NbdConnection();
 
   void Submit(NbdOperation& operation);
@@ -84,23 +109,31 @@ class NbdConnection {
   void Send(NbdOperation& operation);
   int64_t Command(NbdOperation& operation);
   void Report();
-  void Retry(int error);
-  void OnRetryTimer();
+  void Retry();
+  void OnTick();
+  void EndTooOld();
   void Wait(NbdOperation& operation);
+  void End(NbdOperation& operation, int error);
+  bool FlushTellsOfLoss(const NbdOperation& operation);
 
   const std::string uri_;
+  const NbdFacts facts_;
+  const NbdDeadlines deadlines_;
+  NbdWrites& writes_;
   LinuxExecutor& executor_;
   nbd_handle* handle_ = nullptr;
   int watched_ = -1;       // libnbd's descriptor
   int watched_copy_ = -1;  // and ours of the same socket: libnbd closes its own whenever it likes
   std::optional<FdWatch> watch_;
   bool ready_ = false;
+  bool broken_ = false;  // another one at the next tick
+  bool other_ = false;   // the last server had another disk
+  Instant connect_began_{};
   Operations waiting_;  // for the connection
   Operations sent_;
   Operations ended_;
   Event report_;
-  Timer retry_;
-  std::optional<Instant> broken_since_;
+  Timer tick_;
   uint64_t reconnects_ = 0;
 };
 

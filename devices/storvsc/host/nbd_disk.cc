@@ -24,6 +24,10 @@ BlockResult ResultOf(int error) {
     case EPERM:
     case EROFS:
       return BlockResult::kReadOnly;
+    case ETIMEDOUT:
+      return BlockResult::kTimedOut;
+    case ESTALE:
+      return BlockResult::kGone;
     case ENOTSUP:
       return BlockResult::kNotSupported;
     default:
@@ -109,6 +113,7 @@ class NbdDiskQueue final : public BlockQueue {
     slot.force_unit_access = request.force_unit_access && facts_.fua;
     slot.may_unmap = request.may_unmap;
     slot.status_of = &request;
+    slot.for_one = false;
     if (MovesData(request) && NeedsFlat(request)) {
       slot.flat = BlockBuffer::OfHeap(request.bytes);
       if (request.operation == BlockOperation::kWrite) CopyFlat(slot);
@@ -167,6 +172,7 @@ class NbdDiskQueue final : public BlockQueue {
     if (error == 0 && slot.kind != BlockOperation::kFlush && slot.request->force_unit_access &&
         !slot.force_unit_access && slot.kind != BlockOperation::kRead && facts_.flush) {
       slot.kind = BlockOperation::kFlush;  // the server has no FUA
+      slot.for_one = true;
       return connection_->Submit(slot);
     }
     if (error == 0 && !slot.flat.bytes().empty() && slot.kind == BlockOperation::kRead)
@@ -216,12 +222,15 @@ absl::StatusOr<std::shared_ptr<NbdDisk>> NbdDisk::Open(const std::string& uri,
     return absl::FailedPreconditionError(
         absl::StrCat("disk ", uri, ": has only ", facts->bytes, " bytes"));
   }
-  return std::shared_ptr<NbdDisk>(new NbdDisk(uri, *facts, options));
+  NbdFacts whole = *facts;  // pieces of requests are of whole blocks
+  whole.transfer_bytes_max -= whole.transfer_bytes_max % options.block_bytes;
+  return std::shared_ptr<NbdDisk>(new NbdDisk(uri, whole, options));
 }
 
 NbdDisk::NbdDisk(std::string uri, const NbdFacts& facts, const Options& options)
     : uri_(std::move(uri)),
       facts_(facts),
+      deadlines_(options.deadlines),
       bytes_(facts.bytes / options.block_bytes * options.block_bytes) {
   info_.block_bytes = options.block_bytes;
   info_.physical_block_bytes =
@@ -249,7 +258,8 @@ std::shared_ptr<NbdConnection> NbdDisk::ConnectionOf(Executor& executor) {
     if (one.executor == &executor) return one.connection.lock();
   }
   if (!connected_.empty() && !facts_.multi_conn) return nullptr;
-  auto connection = std::make_shared<NbdConnection>(uri_, static_cast<LinuxExecutor&>(executor));
+  auto connection = std::make_shared<NbdConnection>(uri_, facts_, deadlines_, writes_,
+                                                    static_cast<LinuxExecutor&>(executor));
   connected_.push_back({&executor, connection});
   return connection;
 }

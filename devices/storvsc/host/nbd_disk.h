@@ -6,7 +6,8 @@
 // connections see each other's writes (multi-conn) gets one connection only: OpenQueue is null for a second executor.
 // Thread safety, ownership, units: framework/interfaces/block_device.h; executors are LinuxExecutors.
 // Errors: Open names the URI; it blocks for at most Options::connect_deadline. Later a broken connection is made anew
-// (nbd_connection.h); what waited too long for that ends with kMediumError.
+// (nbd_connection.h, with Options::deadlines): what waited too long for that ends with kTimedOut, or with kGone when
+// the server has another disk now. The first flush after a break with unflushed writes fails with kMediumError.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_DISK_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_DISK_H_
 
@@ -29,6 +30,7 @@ class NbdDisk final : public BlockDevice, public std::enable_shared_from_this<Nb
     bool read_only = false;
     std::string id = {};
     Duration connect_deadline = std::chrono::seconds(10);
+    NbdDeadlines deadlines = {};
   };
 
   static absl::StatusOr<std::shared_ptr<NbdDisk>> Open(const std::string& uri,
@@ -52,6 +54,8 @@ class NbdDisk final : public BlockDevice, public std::enable_shared_from_this<Nb
 
   const std::string uri_;
   const NbdFacts facts_;
+  const NbdDeadlines deadlines_;
+  NbdWrites writes_;
   BlockInfo info_;
   uint64_t bytes_ = 0;
   std::mutex mutex_;

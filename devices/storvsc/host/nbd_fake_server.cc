@@ -1,0 +1,130 @@
+#include "devices/storvsc/host/nbd_fake_server.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace vmbuskit {
+namespace {
+
+class Session {
+ public:
+  Session(int socket, const FakeNbdServer::Options& options) : socket_(socket), options_(options) {}
+
+  void Run() {
+    if (options_.silent) return Sleep();
+    Put(0x4e42444d41474943, 8);  // NBDMAGIC
+    Put(0x49484156454f5054, 8);  // IHAVEOPT
+    Put(3, 2);                   // fixed newstyle, no zeroes
+    Get(4);
+    while (good_ && Negotiate()) {
+    }
+    while (good_ && Serve()) {
+    }
+  }
+
+ private:
+  using Read = FakeNbdServer::Read;
+
+  uint64_t Get(int bytes) {
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; ++i) {
+      uint8_t byte = 0;
+      good_ = good_ && read(socket_, &byte, 1) == 1;
+      value = value << 8 | byte;
+    }
+    return value;
+  }
+  void Put(uint64_t value, int bytes) {
+    for (int i = bytes - 1; i >= 0; --i) {
+      const auto byte = static_cast<uint8_t>(value >> (8 * i));
+      good_ = good_ && write(socket_, &byte, 1) == 1;
+    }
+  }
+  void Sleep() {
+    while (pause() == 0) {
+    }
+  }
+  void Reply(uint32_t option, uint32_t type, uint32_t bytes) {
+    Put(0x3e889045565a9, 8);
+    Put(option, 4);
+    Put(type, 4);
+    Put(bytes, 4);
+  }
+  // False: the requests begin.
+  bool Negotiate() {
+    Get(8);
+    const auto option = static_cast<uint32_t>(Get(4));
+    for (uint64_t left = Get(4); good_ && left > 0; --left) Get(1);
+    if (option != 7) {  // GO
+      Reply(option, 0x80000001, 0);
+      return true;
+    }
+    Reply(option, 3, 12);
+    Put(0, 2);
+    Put(options_.bytes, 8);
+    Put(1 | 4 | (options_.fua ? 8 : 0), 2);  // flags, flush, FUA
+    Reply(option, 1, 0);
+    return false;
+  }
+  // False: hang up.
+  bool Serve() {
+    Get(6);
+    const uint64_t type = Get(2), cookie = Get(8);
+    Get(8);
+    const uint64_t bytes = Get(4);
+    for (uint64_t i = 0; type == 1 && good_ && i < bytes; ++i) Get(1);
+    const bool reads = type == 0;
+    if (type == 2 || (reads && options_.read == Read::kHangUp)) return false;
+    if (reads && options_.read == Read::kSilent) Sleep();
+    const bool error = reads && options_.read == Read::kShutDown;
+    Put(0x67446698, 4);
+    Put(error ? 108 : 0, 4);
+    Put(cookie, 8);
+    for (uint64_t i = 0; reads && !error && i < bytes; ++i) Put(0, 1);
+    return true;
+  }
+
+  const int socket_;
+  const FakeNbdServer::Options options_;
+  bool good_ = true;
+};
+
+}  // namespace
+
+FakeNbdServer::FakeNbdServer(const std::string& path, const Options& options) : path_(path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(listen(listener, 16), 0);
+  process_ = fork();
+  if (process_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
+    for (;;) {
+      const int one = accept(listener, nullptr, nullptr);
+      if (one < 0) _exit(1);
+      Session(one, options).Run();
+      close(one);
+    }
+  }
+  close(listener);
+}
+
+FakeNbdServer::~FakeNbdServer() {
+  kill(process_, SIGKILL);
+  waitpid(process_, nullptr, 0);
+  unlink(path_.c_str());
+}
+
+}  // namespace vmbuskit

@@ -1,0 +1,36 @@
+// An NBD server in a process of its own that misbehaves as a test wants. For nbd_faults_test.cc.
+//
+//   FakeNbdServer server(path, {.read = FakeNbdServer::Read::kHangUp});
+//
+// Serves one connection after another, until destroyed. Thread safety: none. Errors: a test failure.
+#ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_FAKE_SERVER_H_
+#define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_FAKE_SERVER_H_
+
+#include <cstdint>
+#include <string>
+
+namespace vmbuskit {
+
+class FakeNbdServer {
+ public:
+  enum class Read : uint8_t { kZeros, kHangUp, kSilent, kShutDown };
+  struct Options {
+    bool silent = false;  // from the first byte on
+    Read read = Read::kZeros;
+    uint64_t bytes = 1 << 20;
+    bool fua = false;
+  };
+
+  FakeNbdServer(const std::string& path, const Options& options);
+  ~FakeNbdServer();
+  FakeNbdServer(const FakeNbdServer&) = delete;
+  FakeNbdServer& operator=(const FakeNbdServer&) = delete;
+
+ private:
+  const std::string path_;
+  int process_ = -1;
+};
+
+}  // namespace vmbuskit
+
+#endif  // VMBUSKIT_DEVICES_STORVSC_HOST_NBD_FAKE_SERVER_H_

@@ -1,0 +1,143 @@
+// Servers that are silent, leave, come back as others, or forget.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "devices/storvsc/host/nbd_disk.h"
+#include "devices/storvsc/host/nbd_fake_server.h"
+#include "gtest/gtest.h"
+#include "platform/linux/executor.h"
+
+namespace vmbuskit {
+namespace {
+
+using std::chrono::milliseconds;
+using Read = FakeNbdServer::Read;
+
+constexpr NbdDeadlines kShort = {.handshake = milliseconds(50),
+                                 .answer = milliseconds(50),
+                                 .operation = milliseconds(200),
+                                 .pause = milliseconds(10)};
+
+struct TestRequest final : BlockRequest {
+  void OnDone(BlockResult with) override { last = with; }
+  std::optional<BlockResult> last;
+};
+
+class NbdFaultsTest : public testing::Test {
+ protected:
+  NbdFaultsTest() : executor_(*LinuxExecutor::Create({})) {
+    std::string folder = "/tmp/nbd_faults_testXXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+  ~NbdFaultsTest() override {
+    queue_.reset();
+    server_.reset();
+    rmdir(folder_.c_str());
+  }
+  void Serve(const FakeNbdServer::Options& options) {
+    server_.reset();
+    server_ = std::make_unique<FakeNbdServer>(folder_ + "/s", options);
+  }
+  void Open() {
+    disk_ = *NbdDisk::Open("nbd+unix:///?socket=" + folder_ + "/s", {.deadlines = kShort});
+    queue_ = disk_->OpenQueue(*executor_);
+    ASSERT_NE(queue_, nullptr);
+  }
+  BlockResult Do(BlockOperation operation, bool stable = false) {
+    TestRequest request;
+    const BlockSegment segment = {memory_.data(), 512};
+    request.operation = operation;
+    request.force_unit_access = stable;
+    if (operation != BlockOperation::kFlush) {
+      request.bytes = 512;
+      request.segments = std::span(&segment, 1);
+    }
+    queue_->Submit(request);
+    while (!request.last) executor_->RunOnce(/*may_sleep=*/true);
+    return *request.last;
+  }
+
+  std::unique_ptr<LinuxExecutor> executor_;
+  std::string folder_;
+  std::vector<std::byte> memory_ = std::vector<std::byte>(512);
+  std::unique_ptr<FakeNbdServer> server_;
+  std::shared_ptr<NbdDisk> disk_;
+  std::unique_ptr<BlockQueue> queue_;
+};
+
+TEST_F(NbdFaultsTest, AServerThatAlwaysShutsDownIsNotAskedForEver) {
+  Serve({.read = Read::kShutDown});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "others go on";
+}
+
+TEST_F(NbdFaultsTest, ARequestThatBreaksEveryConnectionEnds) {
+  Serve({.read = Read::kHangUp});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
+}
+
+TEST_F(NbdFaultsTest, ASilentServerIsLeft) {
+  Serve({.read = Read::kSilent});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+}
+
+TEST_F(NbdFaultsTest, ASilentHandshakeIsGivenUp) {
+  Serve({});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+  Serve({.silent = true});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+  Serve({});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+}
+
+TEST_F(NbdFaultsTest, AServerThatComesBackWithAnotherDiskIsNotUsed) {
+  Serve({.fua = true});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+  Serve({.bytes = 2 << 20, .fua = true});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kGone);
+  Serve({.fua = false});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kGone);
+  Serve({.fua = true});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+}
+
+TEST_F(NbdFaultsTest, AFlushAfterARestartTellsOfWritesThatWereNotFlushed) {
+  Serve({.fua = true});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  Serve({.fua = true});
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "once";
+
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
+  EXPECT_EQ(Do(BlockOperation::kWrite, /*stable=*/true), BlockResult::kOk);
+  Serve({.fua = true});
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "all was stable";
+}
+
+TEST_F(NbdFaultsTest, AStableWriteMadeOfAFlushDoesNotHideTheLoss) {
+  Serve({});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  Serve({});
+  EXPECT_EQ(Do(BlockOperation::kWrite, /*stable=*/true), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
+}
+
+}  // namespace
+}  // namespace vmbuskit
