@@ -20,7 +20,7 @@ class Session {
   Session(int socket, const FakeNbdServer::Options& options) : socket_(socket), options_(options) {}
 
   void Run() {
-    if (options_.silent) return Sleep();
+    if (options_.silent > 0) return Sleep();
     Put(0x4e42444d41474943, 8);  // NBDMAGIC
     Put(0x49484156454f5054, 8);  // IHAVEOPT
     Put(3, 2);                   // fixed newstyle, no zeroes
@@ -50,8 +50,7 @@ class Session {
     }
   }
   void Sleep() {
-    while (pause() == 0) {
-    }
+    while (good_) Get(1);  // until the client leaves
   }
   void Reply(uint32_t option, uint32_t type, uint32_t bytes) {
     Put(0x3e889045565a9, 8);
@@ -81,10 +80,12 @@ class Session {
     const uint64_t type = Get(2), cookie = Get(8);
     Get(8);
     const uint64_t bytes = Get(4);
+    if (!good_) return false;
     for (uint64_t i = 0; type == 1 && good_ && i < bytes; ++i) Get(1);
     const bool reads = type == 0;
     if (type == 2 || (reads && options_.read == Read::kHangUp)) return false;
     if (reads && options_.read == Read::kSilent) Sleep();
+    if (!good_) return false;
     const bool error = reads && options_.read == Read::kShutDown;
     Put(0x67446698, 4);
     Put(error ? 108 : 0, 4);
@@ -111,10 +112,10 @@ FakeNbdServer::FakeNbdServer(const std::string& path, const Options& options) : 
   if (process_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
-    for (;;) {
+    for (Options left = options;; left.silent -= left.silent > 0) {
       const int one = accept(listener, nullptr, nullptr);
       if (one < 0) _exit(1);
-      Session(one, options).Run();
+      Session(one, left).Run();
       close(one);
     }
   }

@@ -15,7 +15,7 @@ class FakeNbdServer {
  public:
   enum class Read : uint8_t { kZeros, kHangUp, kSilent, kShutDown };
   struct Options {
-    bool silent = false;  // from the first byte on
+    uint32_t silent = 0;  // connections without a handshake, before others
     Read read = Read::kZeros;
     uint64_t bytes = 1 << 20;
     bool fua = false;
