@@ -1,8 +1,7 @@
 // Guest physical memory as both sides see it: pages by number, bounds-checked, mappable in any
 // order at consecutive addresses.
 //
-//   absl::StatusOr<Mapping> ring = memory.Map({ctl, d0, d1, d0, d1});   // data twice: a packet
-//   never wraps
+//   absl::StatusOr<Mapping> ring = memory.Map({ctl, d0, d1, d0, d1});   // data twice: a packet never wraps
 //
 // "Page" is always 4096 bytes, whatever the machine's own page size (protocol 02, first lines).
 //

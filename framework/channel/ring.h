@@ -1,13 +1,11 @@
 // The ring buffer of VMBus, one class per end. One implementation serves guest and host.
 //
-//   RingWriter writer(outgoing);                     RingReader reader(incoming, {.guest_end =
-//   true}); writer.Append(packet);  // any number            reader.Mask(); if (writer.Publish())
-//   SignalPeer();              do {
-//                                                      while (reader.Next(packet) == kPacket)
-//                                                      Handle(packet); if (reader.Commit())
-//                                                      SignalPeer();
-//                                                    } while (reader.Unmask() && (reader.Mask(),
-//                                                    true));
+//   RingWriter writer(outgoing);                 RingReader reader(incoming, {.guest_end = true});
+//   writer.Append(packet);   // any number       reader.Mask();
+//   if (writer.Publish()) SignalPeer();          do {
+//                                                  while (reader.Next(packet) == kPacket) Handle(packet);
+//                                                  if (reader.Commit()) SignalPeer();
+//                                                } while (reader.Unmask() && (reader.Mask(), true));
 //
 // See ring_writer.h and ring_reader.h.
 #ifndef VMBUSKIT_FRAMEWORK_CHANNEL_RING_H_
