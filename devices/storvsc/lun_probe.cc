@@ -58,6 +58,9 @@ Task<absl::StatusOr<std::vector<std::byte>>> LunProbe::Read(BlockAddress address
   absl::StatusOr<ScsiReply> reply = co_await caller_.ExecutePatiently(call);
   if (!reply.ok()) co_return reply.status();
   if (reply->absent()) co_return absl::NotFoundError("no such LUN");
+  if (reply->transient()) {
+    co_return absl::AbortedError(absl::StrCat("cannot say what it is: ", reply->ToString()));
+  }
   data.resize(reply->succeeded() ? std::min<size_t>(reply->transferred, bytes) : 0);
   co_return data;
 }
@@ -88,6 +91,7 @@ Task<absl::StatusOr<std::vector<uint8_t>>> LunProbe::ReportLuns(uint8_t path, ui
   const std::string what =
       absl::StrCat("REPORT LUNS to ", path, ":", target, ": ", reply->ToString());
   if (reply->absent()) co_return absl::NotFoundError(what);
+  if (reply->transient()) co_return absl::AbortedError(what);
   co_return absl::UnimplementedError(what);
 }
 
@@ -166,7 +170,7 @@ Task<absl::StatusOr<MediumEvent>> LunProbe::PollMedium(BlockAddress address) {
   ScsiCdb cdb = {scsi::kGetEventStatus, 1, 0, 0, kMediaClassMask};
   cdb[8] = kEventBytes;
   absl::StatusOr<std::vector<std::byte>> data = co_await Read(address, cdb, 10, kEventBytes);
-  if (absl::IsNotFound(data.status())) co_return MediumEvent{};
+  if (absl::IsNotFound(data.status()) || absl::IsAborted(data.status())) co_return MediumEvent{};
   if (!data.ok()) co_return data.status();
   co_return ParseMediumEvent(*data);
 }

@@ -107,12 +107,10 @@ Task<absl::StatusOr<ScsiReply>> ScsiCaller::ExecutePatiently(ScsiCall call) {
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<ScsiReply> reply = co_await Execute(call);
     if (!reply.ok() || attempt == kAttempts) co_return reply;
-    const bool busy = reply->srb_code() == storvsc::kSrbBusy || reply->scsi_status == scsi::kBusy ||
-                      reply->scsi_status == scsi::kTaskSetFull;
-    if (busy) {
+    const ScsiAction action = reply->judge().action;
+    if (action == ScsiAction::kEnd) co_return reply;
+    if (action == ScsiAction::kRetryLater) {
       co_await SleepUntil(context_.executor(), context_.executor().Now() + kBusyPause);
-    } else if (reply->sense().key != scsi::kUnitAttention) {
-      co_return reply;
     }
   }
 }

@@ -28,6 +28,7 @@
 #include "devices/storvsc/scsi.h"
 #include "devices/storvsc/scsi_command.h"
 #include "devices/storvsc/scsi_lane.h"
+#include "devices/storvsc/scsi_result.h"
 #include "framework/bus/device.h"
 #include "framework/interfaces/block_controller.h"
 #include "framework/task/task.h"
@@ -76,6 +77,11 @@ struct ScsiReply {
            code == storvsc::kSrbInvalidPathId || code == storvsc::kSrbNoDevice ||
            code == storvsc::kSrbNoHba || code == storvsc::kSrbSelectionTimeout;
   }
+  // It could not be said now: busy, interrupted by a reset, not ready yet. Ask again.
+  bool transient() const { return judge().action != ScsiAction::kEnd; }
+  ScsiVerdict judge() const {
+    return JudgeScsi(srb_status, scsi_status, std::span(sense_data).first(sense_bytes));
+  }
   // Zeros when there is no sense.
   scsi::Sense sense() const;
   // "srb 0x86, scsi 0x02, sense 5/21/00".
@@ -90,7 +96,7 @@ class ScsiCaller {
       : context_(context), lane_(std::move(lane)) {}
 
   Task<absl::StatusOr<ScsiReply>> Execute(ScsiCall call);
-  // The same, again after BUSY (with a pause) and after unit attentions, a few times.
+  // The same, again while the answer is transient (with a pause where the device is busy), a few times.
   Task<absl::StatusOr<ScsiReply>> ExecutePatiently(ScsiCall call);
 
   uint64_t calls() const { return calls_; }

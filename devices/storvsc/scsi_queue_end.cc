@@ -50,11 +50,12 @@ BlockResult ScsiQueue::ResultOf(Slot& slot, ScsiEnd end, bool& again, bool& late
     case ScsiEnd::kCompleted:
       break;
   }
-  if (slot.succeeded()) {
-    const bool all = !slot.moves || slot.transferred == slot.bytes;
-    return all ? BlockResult::kOk : BlockResult::kMediumError;
-  }
   const ScsiVerdict verdict = JudgeScsi(slot);
+  if (verdict.result == BlockResult::kOk && slot.moves && slot.transferred != slot.bytes) {
+    // How much arrived of one that the device recovered from an error, is not believed (scsi_command.h).
+    again = !slot.succeeded() && slot.retries++ < kRetriesMax;
+    return BlockResult::kMediumError;
+  }
   if (verdict.lun_gone) disk_->ReportLunGone();
   if (verdict.rescan) disk_->ReportRescanWanted();
   if (disk_->retired() && verdict.action != ScsiAction::kEnd) return BlockResult::kGone;

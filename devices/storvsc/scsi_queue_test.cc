@@ -123,6 +123,25 @@ TEST_F(QueueTest, AShortTransferIsNoSuccess) {
   EXPECT_EQ(Do(read), BlockResult::kMediumError);
 }
 
+TEST_F(QueueTest, AReadThatTheDeviceRecoveredIsReadAgain) {
+  Open();
+  BlockBuffer buffer = Guest(4096);
+  const HostAnswer recovered = {.srb_status = storvsc::kSrbError | storvsc::kSrbAutosenseValid,
+                                .scsi_status = scsi::kCheckCondition,
+                                .transferred = 512,
+                                .sense = {0x1, 0x17, 0}};
+  uint32_t left = 1;
+  host.intercept = [&](const HostCommand& command) {
+    return left != 0 && left-- != 0 && host.Answer(command, recovered);
+  };
+  TestBlock once(Op::kRead, 0, {Part(buffer, 0, 512)}),
+      always(Op::kRead, 0, {Part(buffer, 0, 512)});
+  EXPECT_EQ(Do(once), BlockResult::kOk);
+  EXPECT_EQ(left, 0u);
+  left = 1000;
+  EXPECT_EQ(Do(always), BlockResult::kMediumError);
+}
+
 TEST_F(QueueTest, ARetiredDiskTakesNothingMore) {
   Open();
   BlockBuffer buffer = Guest(4096);

@@ -72,13 +72,13 @@ std::optional<ScsiVerdict> JudgeScsiStatus(uint8_t status) {
 
 ScsiVerdict JudgeSrbCode(uint8_t code) {
   switch (code) {
+    // Whoever is told that his disk is gone needs another one: if it is there after all, the scan brings it anew.
     case storvsc::kSrbInvalidLun:
-      return LunGone();
     case storvsc::kSrbNoDevice:
     case storvsc::kSrbInvalidPathId:
     case storvsc::kSrbInvalidTargetId:
     case storvsc::kSrbNoHba:
-      return {.result = BlockResult::kGone, .rescan = true};
+      return LunGone();
     case storvsc::kSrbBusy:
       return Later(BlockResult::kTimedOut);
     case storvsc::kSrbAborted:
@@ -121,14 +121,21 @@ std::optional<scsi::Sense> ParseSense(std::span<const uint8_t> bytes) {
 }
 
 ScsiVerdict JudgeScsi(const ScsiCommand& command) {
-  if (command.succeeded()) return End(BlockResult::kOk);
-  if (command.srb_code() == storvsc::kSrbInvalidLun) return LunGone();
-  if (const auto verdict = JudgeScsiStatus(command.scsi_status)) return *verdict;
-  if (const auto sense = ParseSense({command.sense.data(), command.sense_bytes});
-      sense && sense->key != scsi::kNoSense) {
-    return JudgeSense(*sense);
+  return JudgeScsi(command.srb_status, command.scsi_status,
+                   std::span(command.sense).first(command.sense_bytes));
+}
+
+ScsiVerdict JudgeScsi(uint8_t srb_status, uint8_t scsi_status, std::span<const uint8_t> sense) {
+  if (srb_status == storvsc::kSrbSuccess && scsi_status == scsi::kGood) {
+    return End(BlockResult::kOk);
   }
-  return JudgeSrbCode(command.srb_code());
+  const uint8_t code = srb_status & storvsc::kSrbCodeMask;
+  if (code == storvsc::kSrbInvalidLun) return LunGone();
+  if (const auto verdict = JudgeScsiStatus(scsi_status)) return *verdict;
+  if (const auto parsed = ParseSense(sense); parsed && parsed->key != scsi::kNoSense) {
+    return JudgeSense(*parsed);
+  }
+  return JudgeSrbCode(code);
 }
 
 }  // namespace vmbuskit

@@ -33,6 +33,7 @@ struct ScsiVerdict {
 
 // Of a command that ended with ScsiEnd::kCompleted. How much it moved is not looked at.
 ScsiVerdict JudgeScsi(const ScsiCommand& command);
+ScsiVerdict JudgeScsi(uint8_t srb_status, uint8_t scsi_status, std::span<const uint8_t> sense);
 
 // From sense data in fixed or descriptor format, as much as there is; nullopt when it is neither.
 std::optional<scsi::Sense> ParseSense(std::span<const uint8_t> bytes);

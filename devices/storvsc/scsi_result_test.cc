@@ -45,12 +45,11 @@ TEST(ScsiResult, StatusWithoutSense) {
   const ScsiVerdict later = {.action = ScsiAction::kRetryLater, .result = BlockResult::kTimedOut};
   const ScsiVerdict retry = {.action = ScsiAction::kRetry, .result = BlockResult::kAborted};
   const ScsiVerdict lun_gone = {.result = BlockResult::kGone, .lun_gone = true};
-  const ScsiVerdict rescan = {.result = BlockResult::kGone, .rescan = true};
   for (const Case& each : {
            Case{storvsc::kSrbInvalidLun, 2, lun_gone},
            Case{storvsc::kSrbInvalidLun, scsi::kBusy, lun_gone},
-           Case{storvsc::kSrbNoDevice, 0, rescan},
-           Case{storvsc::kSrbInvalidTargetId, 0, rescan},
+           Case{storvsc::kSrbNoDevice, 0, lun_gone},
+           Case{storvsc::kSrbInvalidTargetId, 0, lun_gone},
            Case{storvsc::kSrbBusy, 0, later},
            Case{storvsc::kSrbError, scsi::kBusy, later},
            Case{storvsc::kSrbError, scsi::kTaskSetFull, later},

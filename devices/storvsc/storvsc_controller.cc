@@ -14,7 +14,9 @@ StorvscController::StorvscController(DeviceContext& context, const StorvscProfil
       lanes_(context, *this),
       attention_(std::make_shared<SharedEvent>(
           context.executor(), Callback::To<&StorvscController::OnDiskAttention>(this))),
+      doubt_pause_(profile.first_doubt_pause),
       media_timer_(context.executor(), Callback::To<&StorvscController::OnMediaTimer>(this)),
+      doubt_timer_(context.executor(), Callback::To<&StorvscController::RequestScan>(this)),
       changed_(context.executor()),
       gate_(context.executor(), "storvsc calls"),
       work_(context.executor(), "storvsc work"),
@@ -44,6 +46,17 @@ void StorvscController::RequestScan() {
   Kick();
 }
 
+// Nobody tells when a LUN that was busy no longer is.
+void StorvscController::ScanAgainIfInDoubt() {
+  if (ending()) return;
+  if (!disks_->in_doubt() && !absl::IsResourceExhausted(scan_status_)) {
+    doubt_pause_ = profile_.first_doubt_pause;
+    return doubt_timer_.Disarm();
+  }
+  doubt_timer_.Arm(DeadlineIn(context_.executor(), doubt_pause_));
+  doubt_pause_ = std::min(2 * doubt_pause_, profile_.last_doubt_pause);
+}
+
 void StorvscController::OnMediaTimer() {
   poll_wanted_ = true;
   Kick();
@@ -65,6 +78,7 @@ Task<void> StorvscController::Work() {
     if (std::exchange(scan_wanted_, false)) {
       scan_status_ = co_await disks_->Scan();
       scanned_ = true;
+      ScanAgainIfInDoubt();
       changed_.NotifyAll();
     } else {
       poll_wanted_ = false;
@@ -120,6 +134,7 @@ Task<void> StorvscController::PrepareStop(StopReason reason) {
   stopping_ = true;
   changed_.NotifyAll();
   media_timer_.Disarm();
+  doubt_timer_.Disarm();
   attention_->Close();
   (void)gate_.Close(executor.Now());
   if (disks_) disks_->RetireAll();

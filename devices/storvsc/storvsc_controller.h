@@ -53,6 +53,9 @@ struct StorvscProfile {
   Duration settle_limit = std::chrono::seconds(30);     // ... and requests after it
   Duration rescan_pause = std::chrono::milliseconds(100);
   Duration media_period = std::chrono::seconds(2);
+  // Between scans that leave a doubt (StorvscDisks::in_doubt): doubled from the first to the last.
+  Duration first_doubt_pause = std::chrono::seconds(1);
+  Duration last_doubt_pause = std::chrono::seconds(30);
 };
 
 class StorvscController final : public Device,
@@ -110,6 +113,7 @@ class StorvscController final : public Device,
 
   void Kick();
   Task<void> Work();
+  void ScanAgainIfInDoubt();
   void OnMediaTimer();
   void OnDiskAttention();
   void Fail(const absl::Status& reason);
@@ -137,11 +141,14 @@ class StorvscController final : public Device,
   bool scanned_ = false;  // once
   absl::Status scan_status_;
   bool escalating_ = false;
+  bool overdue_again_ = false;
   bool stopping_ = false;
   absl::Status ended_;  // why the device cannot go on
   Counters counters_;
 
+  Duration doubt_pause_;
   Timer media_timer_;
+  Timer doubt_timer_;
   Condition changed_;
   Gate gate_;        // calls from outside
   TaskGroup work_;   // scans, resets

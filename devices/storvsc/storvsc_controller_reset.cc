@@ -17,14 +17,18 @@ constexpr Duration kLookPeriod = std::chrono::seconds(1);
 }  // namespace
 
 void StorvscController::OnOverdue() {
+  overdue_again_ = true;
   if (ending() || std::exchange(escalating_, true)) return;
   work_.Spawn(Escalate());
 }
 
 Task<void> StorvscController::Escalate() {
-  while (!ending()) {
+  // A command tells of its being overdue once, maybe while TakeOverdue, which has been at its lane, is at the others.
+  while (!ending() && std::exchange(overdue_again_, false)) {
     const std::vector<BlockAddress> addresses = co_await lanes_.TakeOverdue();
-    if (addresses.empty()) break;
+    if (addresses.empty()) continue;
+    if (ending()) break;
+    overdue_again_ = true;  // until nothing is
     bool helped = co_await ResetLuns(addresses);
     if (!helped) helped = co_await ResetBuses(addresses);
     if (helped || ending()) continue;

@@ -231,6 +231,22 @@ TEST_F(StorvscControllerTest, ALunThatTheHostDisownsIsRemoved) {
   EXPECT_EQ(listener.journal, "+0:0:0 -0:0:0 ");
 }
 
+// Who was told that his disk is gone has nothing more to ask it for: he gets another one.
+TEST_F(StorvscControllerTest, ALunThatWasDisownedAndIsThereComesAnew) {
+  Start();
+  OpenQueue();
+  bool told = false;
+  storvsp.intercept = [&](const HostCommand& command) {
+    if (command.opcode() != scsi::kRead10 || std::exchange(told, true)) return false;
+    return storvsp.wire.Answer(command, {.srb_status = storvsc::kSrbNoDevice});
+  };
+  RecordedRequest read;
+  Submit(read);
+  Run();
+  EXPECT_THAT(read.results, ElementsAre(BlockResult::kGone));
+  EXPECT_EQ(listener.journal, "+0:0:0 -0:0:0 +0:0:0 ");
+}
+
 TEST_F(StorvscControllerTest, AChangedCapacityIsSeenByTheNextRequest) {
   Start();
   OpenQueue();

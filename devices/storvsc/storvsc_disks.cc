@@ -52,6 +52,7 @@ std::vector<BlockAddress> StorvscDisks::Addresses() const {
 
 Task<absl::Status> StorvscDisks::Scan() {
   ++scans_;
+  in_doubt_ = false;
   absl::Status checked = co_await CheckKnown();
   if (!checked.ok()) co_return checked;
   for (uint32_t path = 0; path < topology_.paths; ++path) {
@@ -81,14 +82,18 @@ Task<absl::Status> StorvscDisks::CheckKnown() {
 
 Task<absl::Status> StorvscDisks::CheckOne(BlockAddress address) {
   absl::StatusOr<std::optional<InquiryFacts>> inquiry = co_await probe_.Inquire(address);
-  if (!inquiry.ok()) co_return inquiry.status();
+  if (!inquiry.ok()) co_return Doubt(inquiry.status());
   if (!luns_.contains(address)) co_return absl::OkStatus();
   if (!inquiry->has_value()) {
     Remove(address);
     co_return absl::OkStatus();
   }
-  absl::StatusOr<DiskFacts> facts = co_await probe_.Identify(address, **inquiry);
-  if (!facts.ok() && EndsScan(facts.status())) co_return facts.status();
+  absl::StatusOr<DiskFacts> facts = co_await Identify(address, **inquiry);
+  if (!facts.ok()) {
+    absl::Status ends = Doubt(facts.status());
+    // A disk that cannot say now what it is, is taken for what it was.
+    if (!ends.ok() || absl::IsAborted(facts.status())) co_return ends;
+  }
   const auto found = luns_.find(address);
   if (found == luns_.end()) co_return absl::OkStatus();
   Lun& lun = found->second;
@@ -125,7 +130,7 @@ Task<absl::StatusOr<std::vector<uint8_t>>> StorvscDisks::LunsOf(uint8_t path, ui
 
 Task<absl::Status> StorvscDisks::ScanTarget(uint8_t path, uint8_t target) {
   absl::StatusOr<std::vector<uint8_t>> luns = co_await LunsOf(path, target);
-  if (!luns.ok()) co_return luns.status();
+  if (!luns.ok()) co_return Doubt(luns.status());
   for (const uint8_t lun : *luns) {
     if (retired_) break;
     const BlockAddress address = {.path = path, .target = target, .lun = lun};
@@ -138,18 +143,29 @@ Task<absl::Status> StorvscDisks::ScanTarget(uint8_t path, uint8_t target) {
 
 Task<absl::Status> StorvscDisks::Add(BlockAddress address) {
   absl::StatusOr<std::optional<InquiryFacts>> inquiry = co_await probe_.Inquire(address);
-  if (!inquiry.ok()) co_return inquiry.status();
+  if (!inquiry.ok()) co_return Doubt(inquiry.status());
   if (!inquiry->has_value()) co_return absl::OkStatus();
-  absl::StatusOr<DiskFacts> facts = absl::UnimplementedError(
-      absl::StrCat("no driver for SCSI device type ", (*inquiry)->device_type));
-  if ((*inquiry)->device_type == kScsiDisk || (*inquiry)->device_type == kScsiDvd) {
-    facts = co_await probe_.Identify(address, **inquiry);
-    if (!facts.ok() && EndsScan(facts.status())) co_return facts.status();
-  }
+  absl::StatusOr<DiskFacts> facts = co_await Identify(address, **inquiry);
+  if (absl::Status ends = Doubt(facts.status()); !ends.ok()) co_return ends;
   Lun& lun = luns_[address];
   lun.facts.inquiry = **inquiry;
   Adopt(address, lun, std::move(facts));
   co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<DiskFacts>> StorvscDisks::Identify(BlockAddress address, InquiryFacts inquiry) {
+  if (inquiry.device_type != kScsiDisk && inquiry.device_type != kScsiDvd) {
+    co_return absl::UnimplementedError(
+        absl::StrCat("no driver for SCSI device type ", inquiry.device_type));
+  }
+  co_return co_await probe_.Identify(address, std::move(inquiry));
+}
+
+// The status, when it ends the scan.
+absl::Status StorvscDisks::Doubt(const absl::Status& status) {
+  if (EndsScan(status)) return status;
+  if (absl::IsAborted(status)) in_doubt_ = true;
+  return absl::OkStatus();
 }
 
 void StorvscDisks::Adopt(BlockAddress address, Lun& lun, absl::StatusOr<DiskFacts> facts) {

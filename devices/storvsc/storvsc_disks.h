@@ -56,6 +56,8 @@ class StorvscDisks {
   Task<absl::Status> Scan();
   Task<absl::Status> PollMedia();
   bool has_removable_media() const;
+  // In the last scan some LUN or target could not say what it is or has, being busy or not ready yet: scan again.
+  bool in_doubt() const { return in_doubt_; }
 
   // What the disks learnt by the way: gone LUNs are taken away at once; true when a scan is wanted.
   bool HearDisks();
@@ -78,6 +80,8 @@ class StorvscDisks {
   Task<absl::Status> ScanTarget(uint8_t path, uint8_t target);
   Task<absl::StatusOr<std::vector<uint8_t>>> LunsOf(uint8_t path, uint8_t target);
   Task<absl::Status> Add(BlockAddress address);
+  Task<absl::StatusOr<DiskFacts>> Identify(BlockAddress address, InquiryFacts inquiry);
+  absl::Status Doubt(const absl::Status& status);
   void Publish(BlockAddress address, Lun& lun);
   void Unpublish(BlockAddress address, Lun& lun);
   void Remove(BlockAddress address);
@@ -93,6 +97,7 @@ class StorvscDisks {
   BlockControllerListener* listener_ = nullptr;
   std::map<BlockAddress, Lun> luns_;
   bool retired_ = false;
+  bool in_doubt_ = false;
   uint64_t scans_ = 0;
   uint64_t added_ = 0;
   uint64_t removed_ = 0;

@@ -152,6 +152,39 @@ TEST_F(StorvscDisksTest, OtherDevicesAreShownAndLeftAlone) {
   Start();
   EXPECT_EQ(listener.journal, "+0:0:0 ");
   EXPECT_THAT(Inspect(), HasSubstr("no driver for SCSI device type 8"));
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:0 ") << "also when it is looked at again";
+}
+
+TEST_F(StorvscDisksTest, ADiskThatIsTooBusyForAScanIsKept) {
+  Start();
+  bool busy = true;
+  storvsp.intercept = [&](const HostCommand& command) {
+    return busy && command.opcode() == scsi::kInquiry && command.request.lun == 0 &&
+           storvsp.wire.Answer(command, {.srb_status = storvsc::kSrbBusy});
+  };
+  storvsp.luns[{.lun = 1}] = {};
+  storvsp.luns[{}].blocks = 4096;
+  HostHints();
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 ");
+  busy = false;
+  Run(std::chrono::seconds(3));
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 =0:0:0 ") << "looked at again without a hint";
+}
+
+TEST_F(StorvscDisksTest, ADiskThatIsNotReadyYetComesWhenItIs) {
+  bool ready = false;
+  storvsp.intercept = [&](const HostCommand& command) {
+    const bool capacity =
+        command.opcode() == scsi::kReadCapacity10 || command.opcode() == scsi::kServiceActionIn16;
+    return !ready && capacity && storvsp.wire.Refuse(command, {scsi::kNotReady, 0x04, 0x01});
+  };
+  Start();
+  EXPECT_EQ(listener.journal, "");
+  EXPECT_THAT(Inspect(), HasSubstr("cannot say what it is"));
+  ready = true;
+  Run(std::chrono::seconds(3));
+  EXPECT_EQ(listener.journal, "+0:0:0 ");
 }
 
 TEST_F(StorvscDisksTest, ADvdIsThereWhileItHasAMedium) {
