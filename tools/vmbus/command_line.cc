@@ -131,7 +131,9 @@ void AddMachine(CLI::App& command, MachineArguments& machine) {
       ->check(Unmarked(CLI::Range(1u, kCpusMax)))
       ->type_name("N");
   command.add_flag("--poll", machine.poll, "busy-poll: fastest, and takes whole CPUs");
-  command.add_option("--memory", machine.memory, "of the guest, such as 512M (default: 1G)")
+  command
+      .add_option("--memory", machine.memory,
+                  "of the guest, such as 512M (default: enough for NBD)")
       ->type_name("SIZE");
 }
 

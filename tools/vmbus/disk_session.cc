@@ -7,14 +7,13 @@
 #include "framework/task/deadline.h"
 #include "framework/task/sleep.h"
 #include "framework/task/switch_to.h"
+#include "tools/vmbus/memory_plan.h"
 
 namespace vmbuskit {
 namespace {
 
 constexpr Duration kDisksLimit = std::chrono::seconds(60);
 constexpr Duration kLookAgain = std::chrono::milliseconds(5);
-// Connections keep buffers in it; only what is used takes memory of this machine.
-constexpr uint64_t kDefaultMemoryBytes = uint64_t{1} << 30;
 
 }  // namespace
 
@@ -36,8 +35,7 @@ System::Options OpenedMachine::SystemOptions() {
   options.cpus = machine.cpus;
   options.poll = machine.poll;
   options.observer = &disks;
-  options.memory_pages =
-      (machine.memory_bytes != 0 ? machine.memory_bytes : kDefaultMemoryBytes) / kPageSize;
+  options.memory_pages = PlanMemory(machine).memory_bytes / kPageSize;
   for (const ControllerSpec& controller : machine.controllers) {
     const DeviceClass* const driver = &GuestClassOf(controller.kind);
     if (std::ranges::find(options.classes, driver) == options.classes.end()) {

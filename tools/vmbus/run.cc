@@ -13,6 +13,7 @@
 #include "tools/vmbus/chaos.h"
 #include "tools/vmbus/disk_session.h"
 #include "tools/vmbus/machine_arguments.h"
+#include "tools/vmbus/memory_plan.h"
 #include "tools/vmbus/serving.h"
 
 namespace vmbuskit {
@@ -74,10 +75,15 @@ class RunSession final : public DiskSession {
       streams_.push_back(std::make_unique<LinuxStreams>(*executor));
       streams.push_back(streams_.back().get());
     }
+    const MemoryPlan plan = PlanMemory(opened().machine);
     server_.emplace(streams,
                     NbdServer::Options{.addresses = serving_.addresses,
-                                       .connections_max = opened().machine.nbd.connections_max,
+                                       .connections_max = plan.connections_max,
+                                       .limits = {.buffer_bytes_max = plan.buffer_bytes_max},
                                        .guard = serving_.guard.get()});
+    if (plan.connections_max == opened().machine.nbd.connections_max) return;
+    Say(absl::StrCat("the guest's memory is enough for ", plan.connections_max,
+                     " NBD connections at a time"));
   }
 
   Task<absl::Status> AddExports() {

@@ -1,15 +1,21 @@
 // The real `vmbus run` and `vmbus bench disk`, with real clients where they are installed.
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "devices/storvsc/export/nbd_testing.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tools/vmbus/process_testing.h"
@@ -117,6 +123,70 @@ TEST_F(RunTest, ClientsReadAndWriteWhileTheControllerComesAndGoes) {
   run.Signal(SIGTERM);
   EXPECT_EQ(run.Wait(), 0) << run.err();
   EXPECT_TRUE(ReadFile(Path("b.img")) == ReadFile(image));
+}
+
+// A client by hand, with simple replies, that need not take what it asked for.
+class RawClient {
+ public:
+  explicit RawClient(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM, 0)) {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    const timeval patience = {.tv_sec = 40, .tv_usec = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  }
+  ~RawClient() { close(fd_); }
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+
+  bool Go(const std::string& name) {
+    Send(Wire().Flags(3).Option(nbd::kOptGo, GoData(name)));
+    return connected_ && Receive(sizeof(nbd::Greeting) + 3 * 20 + 12 + 14).size() == 104;
+  }
+  void Send(const Wire& wire) {
+    (void)send(fd_, wire.bytes().data(), wire.bytes().size(), MSG_NOSIGNAL);
+  }
+  std::vector<std::byte> Receive(size_t bytes) {
+    std::vector<std::byte> received(bytes);
+    const ssize_t count = recv(fd_, received.data(), bytes, MSG_WAITALL);
+    received.resize(count < 0 ? 0 : static_cast<size_t>(count));
+    return received;
+  }
+  bool Read(uint64_t offset, uint32_t bytes) {
+    Send(Wire().Request(nbd::kCmdRead, 7, offset, bytes));
+    const auto reply = Receive(sizeof(nbd::SimpleReply));
+    return Replies(reply).TakeSimple() == Replies::Simple{0, 7} && Receive(bytes).size() == bytes;
+  }
+
+ private:
+  const int fd_;
+  bool connected_ = false;
+};
+
+// They ask for more than there is memory, and take nothing.
+TEST_F(RunTest, GreedyClientsLeaveMemoryForOthersAndForTheNextController) {
+  ChildProcess run(Vmbus(
+      {"run", "--disk=ram:64M", Socket(), "--memory=64M", "--cpus=1", "--chaos=rescind:300ms"}));
+  ASSERT_TRUE(run.WaitForOutput(Uri("disk0"))) << run.err();
+  std::deque<RawClient> greedy;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(greedy.emplace_back(Path("d.sock")).Go("disk0"));
+    Wire wire;
+    for (const uint32_t bytes : {32u << 20, 2u << 20, 1u << 20, 1u << 20, 512u << 10, 64u << 10}) {
+      wire.Request(nbd::kCmdRead, bytes, 0, bytes);
+    }
+    greedy.back().Send(wire);
+    ASSERT_EQ(greedy.back().Receive(sizeof(nbd::SimpleReply)).size(), sizeof(nbd::SimpleReply));
+  }
+  RawClient modest(Path("d.sock"));
+  ASSERT_TRUE(modest.Go("disk0"));
+  for (uint64_t i = 0; i < 20'000; ++i) ASSERT_TRUE(modest.Read(i % 512 * 4096, 4096)) << i;
+  ASSERT_TRUE(modest.Read(0, 1 << 20)) << "a part of it that every program may count on";
+  greedy.clear();
+  run.Signal(SIGTERM);
+  EXPECT_EQ(run.Wait(), 0) << run.err();
+  EXPECT_EQ(run.out().find("chaos: 0 rescinds"), std::string::npos) << run.out();
 }
 
 TEST_F(RunTest, AMachineFileTellsAProgramInJson) {
