@@ -24,6 +24,9 @@ class BusSubchannelTest : public BusTest {
     ASSERT_EQ(device(kDisk1).subchannels.size(), 2u);
   }
 };
+
+Task<void> Ignore(Task<absl::Status> task) { (void)co_await std::move(task); }
+
 INSTANTIATE_TEST_SUITE_P(Seeds, BusSubchannelTest, testing::Range<uint64_t>(0, 12));
 
 TEST_P(BusSubchannelTest, OpenOnOtherCpusAndCloseBeforeTheirPrimary) {
@@ -232,6 +235,36 @@ TEST_P(BusSubchannelTest, OpeningWhatIsOpenOrNotThereIsAnError) {
   ASSERT_EQ(Await(disk.OpenSubchannels()), absl::OkStatus());
   EXPECT_THAT(journal().lines, Contains("d1 sub 1 FAILED_PRECONDITION"));
   EXPECT_EQ(Info(kDisk1).channel_count, 3u);
+}
+
+// The bus has opened it, and before the driver hears of it, it closes its channels: it would be told of one that may be
+// destroyed before it looks at it.
+TEST_P(BusSubchannelTest, ClosedOnItsWayToTheDriver) {
+  Plan(kDisk1).wants_subchannels = 1;
+  Start();
+  Offer(4, kDisk2);  // takes the bus's own CPU
+  Offer(5, kDisk1);
+  Run(seconds(6));
+  Offer(6, kDisk1, 1);
+  Run();
+  TestDevice& disk = device(kDisk1);
+  const auto& executor = static_cast<const SimExecutor&>(disk.channel->executor());
+  ASSERT_NE(&executor, &bus_executor());
+  TaskGroup tasks(disk.channel->executor(), "test");
+  transport().on_open = [&](const OpenParameters&, Channel&) {
+    const SimTurn turn = sim_.Enter(executor);
+    tasks.Spawn(Ignore(disk.CloseChannels()));
+  };
+  {
+    const SimTurn turn = sim_.Enter(executor);
+    tasks.Spawn(Ignore(disk.OpenSubchannels()));
+  }
+  Run();
+  transport().on_open = nullptr;
+  EXPECT_EQ(tasks.running(), 0u);
+  EXPECT_EQ(journal().lines.back(), "d1 sub 1 CANCELLED");
+  EXPECT_TRUE(disk.subchannels.empty());
+  EXPECT_EQ(transport().open_channels(), 1u);
 }
 
 }  // namespace

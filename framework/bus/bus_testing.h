@@ -155,6 +155,7 @@ class TestDevice final : public Device, public ChannelHandler {
     co_return absl::OkStatus();
   }
 
+  Task<absl::Status> CloseChannels() { return context_.CloseChannels(); }
   void Fail(const absl::Status& reason) { context_.Fail(reason); }
 
   Channel* channel = nullptr;

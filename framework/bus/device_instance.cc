@@ -117,12 +117,16 @@ Task<absl::StatusOr<Channel*>> DeviceInstance::OpenSubchannel(uint16_t index,
 }
 
 Task<absl::StatusOr<Channel*>> DeviceInstance::Open(uint16_t index, OpenParameters parameters) {
+  const uint32_t closes = closes_;
   co_await SwitchTo(parts_.bus);
   absl::StatusOr<OpenedChannel> opened =
       co_await parts_.channels.Open(index, parts_.device_class.speed, std::move(parameters));
   co_await SwitchTo(parts_.device);
   if (!opened.ok()) co_return opened.status();
-  // Taken back on the way here: the channel may be gone already.
+  // Closed or taken back on the way here: the channel may be gone already.
+  if (closes_ != closes) {
+    co_return absl::CancelledError(absl::StrCat("channel ", index, " was closed"));
+  }
   if (opened->record->withdrawn) {
     co_return absl::UnavailableError(absl::StrCat("sub-channel ", index, " was rescinded"));
   }
@@ -137,13 +141,18 @@ Task<uint32_t> DeviceInstance::WaitForSubchannels(uint32_t count, Duration deadl
 }
 
 Task<absl::StatusOr<DeviceContext::SharedBuffer>> DeviceInstance::ShareBuffer(uint32_t byte_count) {
+  const uint32_t closes = closes_;
   co_await SwitchTo(parts_.bus);
   absl::StatusOr<SharedBuffer> buffer = co_await parts_.channels.ShareBuffer(byte_count);
   co_await SwitchTo(parts_.device);
+  if (buffer.ok() && closes_ != closes) {
+    co_return absl::CancelledError("the shared buffer was taken back");
+  }
   co_return buffer;
 }
 
 Task<absl::Status> DeviceInstance::CloseChannels() {
+  ++closes_;
   co_await SwitchTo(parts_.bus);
   absl::Status status = co_await parts_.channels.CloseAll();
   co_await SwitchTo(parts_.device);

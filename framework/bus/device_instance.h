@@ -92,6 +92,8 @@ class DeviceInstance final : public DeviceContext {
   bool listens_ = false;  // constructed, not stopped
   bool announced_ = false;
   bool fail_called_ = false;
+  uint32_t closes_ =
+      0;  // calls of CloseChannels: each takes what is open, or on its way to the driver
   absl::Status failure_;  // written once, before failed_ is signalled
 };
 
