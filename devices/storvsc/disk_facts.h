@@ -107,10 +107,13 @@ std::optional<CachingFacts> ParseModeSense10(std::span<const std::byte> data);
 
 // What the controller adds.
 struct DiskLimits {
-  uint32_t max_transfer_bytes =
-      0;  // of one command: the host's and the lanes' (ScsiLane::max_bytes), rounded down
+  // Of one command: the host's and the lanes' (ScsiLane::max_bytes), rounded down.
+  uint32_t max_transfer_bytes = 0;
   uint16_t version = 0;  // negotiated
+  // StorvscProfile's.
   uint32_t queue_depth = 128;
+  uint32_t bounce_bytes = 512 * 1024;
+  uint32_t timeout_seconds = 60;
 };
 
 BlockInfo DescribeDisk(const DiskFacts& facts, const DiskLimits& limits);

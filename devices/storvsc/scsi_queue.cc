@@ -159,7 +159,8 @@ bool ScsiQueue::IssuePiece() {
     case Built::kWait:
       return false;
     case Built::kNo:
-      parent.result = BlockResult::kNotSupported;
+      // Bounce pages are lost with a channel whose end the host did not confirm: no channel brings them back.
+      parent.result = units_lost_ ? BlockResult::kGone : BlockResult::kNotSupported;
       StopSplitting();
       return true;
   }

@@ -139,6 +139,7 @@ class ScsiQueue final : public BlockQueue {
   BlockBuffer bounce_;  // a page of zeros, then units
   uint32_t unit_bytes_ = 0;
   uint32_t units_left_ = 0;  // that are not lost
+  bool units_lost_ = false;  // some of them
   std::vector<uint32_t> free_units_;
   std::vector<BlockSegment> zeros_;  // the page of zeros, again and again
 

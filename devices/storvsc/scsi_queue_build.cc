@@ -60,6 +60,7 @@ ScsiQueue::Built ScsiQueue::TakeUnit(Slot& slot, uint32_t bytes) {
 void ScsiQueue::GiveUnitBack(Slot& slot, bool lost) {
   if (lost) {
     --units_left_;
+    units_lost_ = true;
   } else {
     free_units_.push_back(slot.unit);
   }

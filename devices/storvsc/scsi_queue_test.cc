@@ -182,6 +182,26 @@ TEST_F(QueueTest, AnotherLaneTakesOverWhatALostOneHad) {
   EXPECT_EQ(lanes_open[1]->lane.counters().completed, 1u);
 }
 
+// Found by the storage campaign: it said "not supported", which no other disk of that kind would mend.
+TEST_F(QueueTest, WhatWaitsForMemoryThatIsLostEndsAsGone) {
+  options.bounce_bytes = kPageSize;  // one request's
+  Open();
+  Park();
+  std::array<std::byte, 512> own;
+  TestBlock first(Op::kRead, 0, {{.data = own.data(), .bytes = 512}}),
+      second(Op::kRead, 0, {{.data = own.data(), .bytes = 512}});
+  queue->Submit(first);
+  queue->Submit(second);
+  Run();
+  ASSERT_EQ(parked.size(), 1u) << "the second waits";
+  lane().End(ScsiEnd::kLost);
+  Run();
+  EXPECT_EQ(first.ends, Ends{BlockResult::kLost});
+  EXPECT_EQ(second.ends, Ends{BlockResult::kGone});
+  queue.reset();
+  pages.EndWithholding(/*host_let_go=*/true);  // UNLOAD_RESPONSE
+}
+
 TEST_F(QueueTest, LostMemoryStaysOutOfUse) {
   Open();
   AddLane(other);  // to which it must not go: the host may still write the memory

@@ -63,8 +63,8 @@ std::optional<ScsiVerdict> JudgeScsiStatus(uint8_t status) {
       return Later(BlockResult::kTimedOut);
     case scsi::kReservationConflict:
       return End(BlockResult::kConflict);
-    case scsi::kTaskAborted:
-      return End(BlockResult::kAborted);
+    case scsi::kTaskAborted:  // by a reset, which may be one that was to help it
+      return Retry(BlockResult::kAborted);
     default:
       return std::nullopt;
   }

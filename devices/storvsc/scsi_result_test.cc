@@ -54,7 +54,7 @@ TEST(ScsiResult, StatusWithoutSense) {
            Case{storvsc::kSrbError, scsi::kBusy, later},
            Case{storvsc::kSrbError, scsi::kTaskSetFull, later},
            Case{storvsc::kSrbError, scsi::kReservationConflict, kEnds(BlockResult::kConflict)},
-           Case{storvsc::kSrbAborted, scsi::kTaskAborted, kEnds(BlockResult::kAborted)},
+           Case{storvsc::kSrbAborted, scsi::kTaskAborted, retry},
            Case{storvsc::kSrbAborted, 0, retry},
            Case{storvsc::kSrbBusReset, 0, retry},
            Case{storvsc::kSrbRequestFlushed, 0, retry},

@@ -46,7 +46,11 @@ struct StorvscProfile {
   bool subchannels_before_end = false;  // as Windows does it; Linux asks after END_INITIALIZATION
   bool fibre_channel = false;           // asks for FCHBA_DATA
   uint32_t max_transfer_bytes = 8 << 20;
+  // Of each queue of a disk: commands at a time, and guest pages for data that lie where the host cannot reach them.
+  uint32_t queue_depth = 128;
+  uint32_t bounce_bytes = 512 * 1024;
 
+  uint32_t timeout_seconds = ScsiCommand::kDefaultTimeoutSeconds;  // of a command, until resets
   Duration drain_limit = std::chrono::seconds(10);
   Duration subchannel_limit = std::chrono::seconds(5);  // until they are offered
   Duration reset_limit = std::chrono::seconds(30);      // until a reset is answered

@@ -39,7 +39,11 @@ Task<absl::Status> StorvscController::Initialize() {
   properties_.max_transfer_bytes =
       std::min({properties_.max_transfer_bytes, profile_.max_transfer_bytes,
                 std::max<uint32_t>(lanes_.primary().max_bytes(), kPageSize)});
-  disks_->SetLimits({.max_transfer_bytes = properties_.max_transfer_bytes, .version = version_});
+  disks_->SetLimits({.max_transfer_bytes = properties_.max_transfer_bytes,
+                     .version = version_,
+                     .queue_depth = profile_.queue_depth,
+                     .bounce_bytes = profile_.bounce_bytes,
+                     .timeout_seconds = profile_.timeout_seconds});
   if (profile_.fibre_channel) {
     absl::StatusOr<storvsc::FcHbaData> hba = co_await handshake_->QueryFcHbaData();
     if (!hba.ok()) co_return hba.status();

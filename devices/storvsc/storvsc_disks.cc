@@ -219,7 +219,9 @@ void StorvscDisks::Publish(BlockAddress address, Lun& lun) {
                         .lanes = lanes_,
                         .memory = &context_.memory(),
                         .pages = &context_.pages(),
-                        .attention = attention_});
+                        .attention = attention_,
+                        .bounce_bytes = limits_.bounce_bytes,
+                        .timeout_seconds = limits_.timeout_seconds});
   ++added_;
   if (listener_ != nullptr) listener_->OnDiskAdded(address, lun.disk);
 }

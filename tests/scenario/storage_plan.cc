@@ -68,6 +68,13 @@ StoragePlan StoragePlan::Draw(Random& random, const FaultPlan& faults) {
                         .luns = 4,
                         .report_luns = true};
   plan.scsi.subchannels_before_end = random.OneIn(2);
+  // Half of the guests have less of it than their users ask for at a time.
+  if (random.OneIn(2)) {
+    plan.scsi.queue_depth = static_cast<uint32_t>(1 + random.Below(4));
+    plan.scsi.bounce_bytes = static_cast<uint32_t>(kPageSize * (8 + random.Below(8)));
+  }
+  // Shorter than many a stall of a back end.
+  if (random.OneIn(2)) plan.scsi.timeout_seconds = static_cast<uint32_t>(1 + random.Below(4));
   plan.controllers.resize(1 + random.Below(kControllersMax));
   for (uint32_t i = 0; i < plan.controllers.size(); ++i) {
     Controller& controller = plan.controllers[i];
