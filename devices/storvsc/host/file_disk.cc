@@ -32,11 +32,9 @@ std::unique_ptr<BlockQueue> FileDisk::OpenQueue(Executor& executor) {
   return std::make_unique<FileDiskQueue>(*this, *std::move(queue), executor);
 }
 
-void FileDisk::NoteError(int error, bool stable) {
+void FileDisk::NoteError(int error) {
   int none = 0;
   first_error_.compare_exchange_strong(none, error, std::memory_order_relaxed);
-  none = 0;
-  if (stable) sync_error_.compare_exchange_strong(none, error, std::memory_order_release);
 }
 
 }  // namespace vmbuskit

@@ -7,9 +7,10 @@
 // write is in the operating system's hands when it ends (info().volatile_cache).
 // Thread safety, ownership, units: framework/interfaces/block_device.h; executors are of the file's kind.
 // Errors: ENOSPC, EDQUOT and EFBIG are kNoSpace, all others kMediumError; the first of them stands in first_error().
-// The operating system tells of a write that it could not make stable once, and forgets the bytes. So once a flush or a
-// stable write (force_unit_access) has failed, all that follow on any queue fail with kMediumError until the disk is
-// made anew; reads and other writes go on. sync_error() tells why.
+// The operating system tells of a write that it could not make stable once, and forgets the bytes. So once the sync of
+// a flush or of a stable write (force_unit_access) has failed, all that follow on any queue fail with kMediumError
+// until the disk is made anew (file_syncs.h); reads and other writes go on. sync_error() tells why. A stable write that
+// fails before its sync, on a full disk say, fails alone.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_H_
 
@@ -17,6 +18,7 @@
 #include <memory>
 #include <string>
 
+#include "devices/storvsc/host/file_syncs.h"
 #include "framework/interfaces/block_device.h"
 #include "platform/block_file.h"
 
@@ -41,18 +43,18 @@ class FileDisk final : public BlockDevice {
 
   // The errno of the first operation that failed; 0: none did. Any thread.
   int first_error() const { return first_error_.load(std::memory_order_relaxed); }
-  // The errno of the first flush or stable write that failed; 0: none did. Any thread.
-  int sync_error() const { return sync_error_.load(std::memory_order_acquire); }
+  // The errno of the first sync that failed; 0: none did. Any thread.
+  int sync_error() const { return syncs_.error(); }
 
  private:
   friend class FileDiskQueue;
-  void NoteError(int error, bool stable);
+  void NoteError(int error);
 
   const std::unique_ptr<BlockFile> file_;
   BlockInfo info_;
   uint64_t bytes_ = 0;
   std::atomic<int> first_error_ = 0;
-  std::atomic<int> sync_error_ = 0;
+  FileSyncs syncs_;
 };
 
 }  // namespace vmbuskit

@@ -19,12 +19,6 @@ BlockResult ResultOf(int error) {
   return no_space ? BlockResult::kNoSpace : BlockResult::kMediumError;
 }
 
-// That its bytes, or all, are on stable storage when it ends.
-bool Promises(const BlockRequest& request) {
-  return request.operation == BlockOperation::kFlush ||
-         (request.force_unit_access && request.operation != BlockOperation::kRead);
-}
-
 // Copies `bytes` between `flat` and the request's segments, from `skip` bytes into them on.
 void Copy(const BlockRequest& request, uint64_t skip, std::byte* flat, uint64_t bytes) {
   for (const BlockSegment& segment : request.segments) {
@@ -49,7 +43,11 @@ void Copy(const BlockRequest& request, uint64_t skip, std::byte* flat, uint64_t 
 }  // namespace
 
 FileDiskQueue::FileDiskQueue(FileDisk& disk, std::unique_ptr<FileQueue> queue, Executor& executor)
-    : disk_(disk), queue_(std::move(queue)), slots_(kSlots), completions_(executor) {
+    : disk_(disk),
+      queue_(std::move(queue)),
+      syncs_(disk.syncs_, *queue_, executor),
+      slots_(kSlots),
+      completions_(executor) {
   for (Slot& slot : slots_) {
     slot.queue = this;
     free_.push_back(slot);
@@ -98,7 +96,7 @@ void FileDiskQueue::Step(Slot& slot) {
     case BlockOperation::kWrite:
       return slot.bounced ? StepBounced(slot) : StepData(slot);
     case BlockOperation::kFlush:
-      return Launch(slot, FileOperation::Kind::kSync, 0);
+      return Sync(slot);
     case BlockOperation::kDiscard:
       return Launch(slot, FileOperation::Kind::kPunchHole, slot.request->bytes - slot.done);
     case BlockOperation::kWriteZeroes:
@@ -172,10 +170,14 @@ void FileDiskQueue::Launch(Slot& slot, FileOperation::Kind kind, uint64_t bytes)
   slot.offset = slot.request->offset + slot.done;
   slot.bytes = bytes;
   slot.under_way = bytes;
-  // What moves in several operations is made stable by one sync at the end.
-  slot.data_sync = slot.request->force_unit_access && kind == FileOperation::Kind::kWrite &&
-                   bytes == slot.request->bytes;
   queue_->Submit(slot);
+}
+
+void FileDiskQueue::Sync(Slot& slot) {
+  slot.kind = FileOperation::Kind::kSync;
+  slot.under_way = 0;
+  slot.syncing = true;
+  syncs_.Submit(slot);
 }
 
 void FileDiskQueue::OnOperationDone(Slot& slot, int error) {
@@ -185,21 +187,18 @@ void FileDiskQueue::OnOperationDone(Slot& slot, int error) {
     error = 0;  // the contents may stay
   }
   if (error != 0) {
-    disk_.NoteError(error, slot.data_sync || slot.kind == FileOperation::Kind::kSync);
+    disk_.NoteError(error);
     return End(slot, ResultOf(error));
   }
   if (slot.bounced && !IsWrite(*slot.request))
     Copy(*slot.request, slot.done, bounce_.bytes().data(), slot.under_way);
   slot.done += slot.under_way;
   if (slot.done < slot.request->bytes) return Step(slot);
-  const bool stable = !slot.request->force_unit_access || slot.syncing || slot.data_sync ||
+  // A stable write is a write and a sync, so that a full disk is known from a write that was lost.
+  const bool stable = !slot.request->force_unit_access || slot.syncing ||
                       slot.request->operation == BlockOperation::kRead;
-  if (stable) {
-    const bool lost = Promises(*slot.request) && disk_.sync_error() != 0;
-    return End(slot, lost ? BlockResult::kMediumError : BlockResult::kOk);
-  }
-  slot.syncing = true;
-  Launch(slot, FileOperation::Kind::kSync, 0);
+  if (stable) return End(slot, BlockResult::kOk);
+  Sync(slot);
 }
 
 // Zeros that the file system cannot make in one way are made in another.

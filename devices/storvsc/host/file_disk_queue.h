@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "devices/storvsc/host/file_disk.h"
+#include "devices/storvsc/host/file_syncs.h"
 #include "framework/interfaces/block_completions.h"
 
 namespace vmbuskit {
@@ -44,6 +45,7 @@ class FileDiskQueue final : public BlockQueue {
   void StepBounced(Slot& slot);
   void StepZeroes(Slot& slot);
   void Launch(Slot& slot, FileOperation::Kind kind, uint64_t bytes);
+  void Sync(Slot& slot);
   void OnOperationDone(Slot& slot, int error);
   bool FallsBack(Slot& slot, int error);
   void LeaveBounce();
@@ -53,6 +55,7 @@ class FileDiskQueue final : public BlockQueue {
 
   FileDisk& disk_;
   const std::unique_ptr<FileQueue> queue_;
+  FileSyncs::Port syncs_;
   std::vector<Slot> slots_;
   boost::intrusive::list<FileOperation> free_;
   boost::intrusive::list<BlockRequest> waiting_;  // for a slot

@@ -43,18 +43,31 @@ class FakeFile final : public BlockFile {
   uint64_t hole_end = 0;
   std::vector<FileOperation::Kind> kinds;  // in the order of submission
   std::vector<uint64_t> lengths;
-  std::vector<bool> stable;
   int fail_punch = 0;
   int fail_zero = 0;
   int fail_move = 0;
   int fail_sync_once = 0;  // as the kernel tells of a write-back error
+  // Syncs know their result when they begin; they end when the test wants.
+  struct Held {
+    FileOperation* operation;
+    SimExecutor* executor;
+    int error;
+  };
+  bool hold_syncs = false;
+  std::vector<Held> held;
 
  private:
   class Queue final : public FileQueue {
    public:
     Queue(FakeFile& file, Executor& executor)
-        : file_(file), end_(executor, Callback::To<&Queue::End>(this)) {}
+        : file_(file), executor_(executor), end_(executor, Callback::To<&Queue::End>(this)) {}
     void Submit(FileOperation& operation) override {
+      EXPECT_TRUE(executor_.IsCurrent());
+      if (file_.hold_syncs && operation.kind == FileOperation::Kind::kSync) {
+        const int error = file_.Execute(operation);
+        file_.held.push_back({&operation, static_cast<SimExecutor*>(&executor_), error});
+        return;
+      }
       under_way_.push_back(operation);
       end_.Signal();
     }
@@ -70,6 +83,7 @@ class FakeFile final : public BlockFile {
       }
     }
     FakeFile& file_;
+    Executor& executor_;
     boost::intrusive::list<FileOperation> under_way_;
     Event end_;
   };
@@ -92,13 +106,11 @@ class FakeFile final : public BlockFile {
     if (recording) {
       kinds.push_back(operation.kind);
       lengths.push_back(length);
-      stable.push_back(operation.data_sync);
     }
     const bool punch = operation.kind == Kind::kPunchHole;
     const bool zero = operation.kind == Kind::kZeroRange;
     if (moves && fail_move != 0) return fail_move;
-    if (operation.kind == Kind::kSync || operation.data_sync)
-      return std::exchange(fail_sync_once, 0);
+    if (operation.kind == Kind::kSync) return std::exchange(fail_sync_once, 0);
     if (punch && fail_punch != 0) return fail_punch;
     if (zero && fail_zero != 0) return fail_zero;
     if (punch || zero) std::memset(content.data() + operation.offset, 0, operation.bytes);
@@ -139,11 +151,22 @@ class FileDiskTest : public testing::Test {
     const SimTurn turn = sim_.Enter(executor_);
     queue_ = disk_->OpenQueue(executor_);
   }
-  void Submit(TestRequest& request) {
-    const SimTurn turn = sim_.Enter(executor_);
+  void Submit(TestRequest& request) { Submit(request, executor_, *queue_); }
+  void Submit(TestRequest& request, SimExecutor& executor, BlockQueue& queue) {
+    const SimTurn turn = sim_.Enter(executor);
     request.submitting = true;
-    queue_->Submit(request);
+    queue.Submit(request);
     request.submitting = false;
+  }
+  // The kernel ends one of the syncs that it has.
+  void EndSync(size_t which) {
+    const FakeFile::Held held = file_->held.at(which);
+    file_->held.erase(file_->held.begin() + static_cast<ptrdiff_t>(which));
+    {
+      const SimTurn turn = sim_.Enter(*held.executor);
+      held.operation->OnDone(held.error);
+    }
+    EXPECT_EQ(sim_.RunFor(std::chrono::milliseconds(1)), absl::OkStatus());
   }
   BlockResult Run(TestRequest& request) {
     Submit(request);
@@ -217,15 +240,13 @@ TEST_F(FileDiskTest, MoreSegmentsThanAnOperationTakesAreSeveral) {
     EXPECT_EQ(file_->content[i * 512], static_cast<std::byte>(i)) << i;
 }
 
-TEST_F(FileDiskTest, AStableWriteIsOneStableOperation) {
+TEST_F(FileDiskTest, AStableWriteIsAWriteAndASync) {
+  using Kind = FileOperation::Kind;
   Make();
   std::vector<std::byte> memory(512, std::byte{1});
   EXPECT_EQ(Write(0, memory, true), BlockResult::kOk);
-  EXPECT_THAT(file_->stable, ElementsAre(true));
   EXPECT_EQ(Do(BlockOperation::kWriteZeroes, 0, 512, true), BlockResult::kOk);
-  EXPECT_THAT(file_->kinds,
-              ElementsAre(FileOperation::Kind::kWrite, FileOperation::Kind::kPunchHole,
-                          FileOperation::Kind::kSync));
+  EXPECT_THAT(file_->kinds, ElementsAre(Kind::kWrite, Kind::kSync, Kind::kPunchHole, Kind::kSync));
 }
 
 TEST_F(FileDiskTest, ZerosAreWrittenWhereTheFileSystemHasNothingBetter) {
@@ -296,6 +317,80 @@ TEST_F(FileDiskTest, AStableWriteThatFailedSpoilsLaterFlushesOnEveryQueue) {
     queue_ = disk_->OpenQueue(executor_);
   }
   EXPECT_EQ(Do(BlockOperation::kFlush, 0, 0), BlockResult::kMediumError);
+}
+
+// The disk may have room again when something was discarded.
+TEST_F(FileDiskTest, AStableWriteThatFoundNoRoomFailsAlone) {
+  Make();
+  std::vector<std::byte> memory(512, std::byte{1});
+  file_->fail_move = ENOSPC;
+  EXPECT_EQ(Write(0, memory, /*stable=*/true), BlockResult::kNoSpace);
+  file_->fail_move = 0;
+  EXPECT_EQ(disk_->sync_error(), 0);
+  EXPECT_EQ(Do(BlockOperation::kFlush, 0, 0), BlockResult::kOk);
+  EXPECT_EQ(Write(0, memory, /*stable=*/true), BlockResult::kOk);
+}
+
+TEST_F(FileDiskTest, OfTwoFlushesAtOnceNoneSaysStableWhenTheOtherHearsOfTheLoss) {
+  Make();
+  SimExecutor& other = sim_.NewExecutor(1);
+  std::unique_ptr<BlockQueue> queue;
+  {
+    const SimTurn turn = sim_.Enter(other);
+    queue = disk_->OpenQueue(other);
+  }
+  file_->hold_syncs = true;
+  file_->fail_sync_once = EIO;
+  TestRequest first, second;
+  first.operation = second.operation = BlockOperation::kFlush;
+  Submit(first);
+  Submit(second, other, *queue);
+  // The one that the kernel told of nothing would end first.
+  while (!file_->held.empty()) EndSync(file_->held.size() - 1);
+  EXPECT_EQ(first.last, BlockResult::kMediumError);
+  EXPECT_EQ(second.last, BlockResult::kMediumError);
+  EXPECT_EQ(first.ended + second.ended, 2);
+  const SimTurn turn = sim_.Enter(other);
+  queue.reset();
+}
+
+TEST_F(FileDiskTest, FlushesThatArriveDuringASyncShareTheNextOne) {
+  Make();
+  SimExecutor& other = sim_.NewExecutor(1);
+  std::unique_ptr<BlockQueue> queue;
+  {
+    const SimTurn turn = sim_.Enter(other);
+    queue = disk_->OpenQueue(other);
+  }
+  file_->hold_syncs = true;
+  std::vector<TestRequest> flushes(6);
+  for (TestRequest& flush : flushes) flush.operation = BlockOperation::kFlush;
+  const auto ended = [&] {
+    std::vector<int> all;
+    for (const TestRequest& flush : flushes) all.push_back(flush.ended);
+    return all;
+  };
+  Submit(flushes[0], other, *queue);
+  Submit(flushes[1]);
+  Submit(flushes[2], other, *queue);
+  Submit(flushes[3]);
+  EXPECT_EQ(file_->held.size(), 1u);
+  EndSync(0);
+  EXPECT_THAT(ended(), ElementsAre(1, 0, 0, 0, 0, 0)) << "others may cover writes that it did not";
+  EXPECT_EQ(file_->held.size(), 1u);
+  Submit(flushes[4]);
+  EndSync(0);
+  EXPECT_THAT(ended(), ElementsAre(1, 1, 1, 1, 0, 0));
+  EXPECT_EQ(file_->held.size(), 1u) << "begun on the executor of the one that waits";
+  EndSync(0);
+  EXPECT_TRUE(file_->held.empty());
+  Submit(flushes[5], other, *queue);
+  EndSync(0);
+  EXPECT_THAT(ended(), ElementsAre(1, 1, 1, 1, 1, 1));
+  EXPECT_EQ(file_->kinds.size(), 4u);
+  for (const TestRequest& flush : flushes) EXPECT_EQ(flush.last, BlockResult::kOk);
+  const SimTurn turn = sim_.Enter(other);
+  queue.reset();
 }
 
 TEST_F(FileDiskTest, WhatIsNotAlignedGoesThroughAnAlignedBufferOneAfterAnother) {
