@@ -66,6 +66,12 @@ bool DoesAll(const NbdFacts& is, const NbdFacts& was) {
          kept(is.multi_conn, was.multi_conn);
 }
 
+void NoteFlushed(NbdWrites& writes, uint64_t count) {
+  uint64_t was = writes.flushed.load();
+  while (was < count && !writes.flushed.compare_exchange_weak(was, count)) {
+  }
+}
+
 // Sockets of the same number may follow one another.
 bool SameFile(int one, int other) {
   struct stat a, b;
@@ -129,7 +135,39 @@ NbdConnection::NbdConnection(std::string uri, const NbdFacts& facts, const NbdDe
 
 NbdConnection::~NbdConnection() {
   assert(waiting_.empty() && sent_.empty() && ended_.empty());
+  FlushAsTheLast();
   Disconnect();
+}
+
+void NbdConnection::SetReady(bool ready) {
+  if (ready && !ready_) ++writes_.ready;
+  if (!ready && ready_) --writes_.ready;
+  ready_ = ready;
+}
+
+void NbdConnection::FlushAsTheLast() {
+  if (!ready_) return;
+  ready_ = false;
+  if (--writes_.ready > 0 || !facts_.flush) return;
+  const uint64_t ended = writes_.ended.load();
+  if (ended <= writes_.flushed.load()) return;
+  if (!FlushNow()) writes_.lost.store(true);
+  NoteFlushed(writes_, ended);
+}
+
+bool NbdConnection::FlushNow() {
+  watch_.reset();
+  const auto end = std::chrono::steady_clock::now() + deadlines_.leave;
+  const nbd_completion_callback none = {.callback = nullptr, .user_data = nullptr, .free = nullptr};
+  const int64_t cookie = nbd_aio_flush(handle_, none, 0);
+  if (cookie < 0) return false;
+  for (;;) {
+    const int done = nbd_aio_command_completed(handle_, static_cast<uint64_t>(cookie));
+    if (done != 0) return done == 1;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    if (left.count() <= 0 || nbd_poll(handle_, static_cast<int>(left.count())) < 0) return false;
+  }
 }
 
 void NbdConnection::Connect() {
@@ -145,7 +183,7 @@ void NbdConnection::Disconnect() {
   watch_.reset();
   if (watched_copy_ >= 0) close(watched_copy_);
   watched_copy_ = watched_ = -1;
-  ready_ = false;
+  SetReady(false);
   if (handle_ != nullptr) nbd_close(std::exchange(handle_, nullptr));
   // The library forgets what it still had, and does not call back.
   while (!sent_.empty()) {
@@ -228,12 +266,8 @@ int NbdConnection::Completed(void* context, int* error) {
   const bool writes =
       operation.kind == BlockOperation::kWrite || operation.kind == BlockOperation::kWriteZeroes;
   if (*error == 0 && writes && !operation.force_unit_access) ++connection.writes_.ended;
-  if (*error == 0 && operation.kind == BlockOperation::kFlush) {
-    std::atomic<uint64_t>& flushed = connection.writes_.flushed;
-    for (uint64_t was = flushed.load();
-         was < operation.covers_ && !flushed.compare_exchange_weak(was, operation.covers_);) {
-    }
-  }
+  if (*error == 0 && operation.kind == BlockOperation::kFlush)
+    NoteFlushed(connection.writes_, operation.covers_);
   connection.End(operation, *error);
   return 1;
 }
@@ -257,7 +291,7 @@ void NbdConnection::Advance() {
   if (!ready_ && (nbd_aio_is_ready(handle_) == 1 || nbd_aio_is_processing(handle_) == 1)) {
     other_ = !DoesAll(FactsOf(handle_), facts_);
     if (other_) return Retry();
-    ready_ = true;
+    SetReady(true);
     Operations waiting;
     waiting.swap(waiting_);
     while (!waiting.empty()) {
@@ -293,7 +327,7 @@ void NbdConnection::Retry() {
     writes_.flushed.store(writes_.ended.load());
     writes_.lost.store(true);
   }
-  ready_ = false;
+  SetReady(false);
   broken_ = true;
   if (!tick_.armed()) tick_.Arm(executor_.Now() + deadlines_.pause);
 }

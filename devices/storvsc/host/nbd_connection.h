@@ -8,7 +8,8 @@
 // connection. An operation that broke with a connection, or waited for one, `operation` ago ends with ETIMEDOUT when it
 // next waits; or with ESTALE when the server that is there now has another disk, or does less than the first told.
 // What a server had acknowledged but not flushed may be lost with it (NbdWrites): the next flush then ends with EIO,
-// once, on whichever connection of the disk.
+// once, on whichever connection of the disk. With no connection nobody would notice, so the end of the last one flushes
+// what was not, and blocks for at most `leave`; when that fails it counts as lost.
 // Thread safety: the executor's. Lifetime: destroyed with nothing outstanding, not from inside OnDone; operations and
 // their bytes live until they ended.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
@@ -34,6 +35,7 @@ struct NbdDeadlines {
   Duration handshake = std::chrono::seconds(10);
   Duration answer = std::chrono::seconds(60);
   Duration operation = std::chrono::seconds(60);
+  Duration leave = std::chrono::seconds(5);
   Duration pause = std::chrono::seconds(1);  // before another connection; how often one looks
 };
 
@@ -42,6 +44,7 @@ struct NbdWrites {
   std::atomic<uint64_t> ended = 0;    // without FUA
   std::atomic<uint64_t> flushed = 0;  // of these
   std::atomic<bool> lost = false;     // perhaps; and no flush has told
+  std::atomic<uint32_t> ready = 0;    // connections that would notice a break
 };
 
 class NbdOperation : public boost::intrusive::list_base_hook<> {
@@ -103,6 +106,9 @@ class NbdConnection {
   static int Completed(void* operation, int* error);
   void Connect();
   void Disconnect();
+  void FlushAsTheLast();
+  bool FlushNow();
+  void SetReady(bool ready);
   void OnReady();
   void Advance();
   void Watch();

@@ -83,10 +83,11 @@ class Session {
     if (!good_) return false;
     for (uint64_t i = 0; type == 1 && good_ && i < bytes; ++i) Get(1);
     const bool reads = type == 0;
-    if (type == 2 || (reads && options_.read == Read::kHangUp)) return false;
-    if (reads && options_.read == Read::kSilent) Sleep();
+    const Read fault = reads ? options_.read : type == 3 ? options_.flush : Read::kZeros;
+    if (type == 2 || fault == Read::kHangUp) return false;
+    if (fault == Read::kSilent) Sleep();
     if (!good_) return false;
-    const bool error = reads && options_.read == Read::kShutDown;
+    const bool error = fault == Read::kShutDown;
     Put(0x67446698, 4);
     Put(error ? 108 : 0, 4);
     Put(cookie, 8);

@@ -17,6 +17,7 @@ class FakeNbdServer {
   struct Options {
     uint32_t silent = 0;  // connections without a handshake, before others
     Read read = Read::kZeros;
+    Read flush = Read::kZeros;  // kZeros: answered
     uint64_t bytes = 1 << 20;
     bool fua = false;
   };

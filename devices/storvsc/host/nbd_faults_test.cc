@@ -142,5 +142,27 @@ TEST_F(NbdFaultsTest, AStableWriteMadeOfAFlushDoesNotHideTheLoss) {
   EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
 }
 
+TEST_F(NbdFaultsTest, WritesThatNoFlushCoveredAreFlushedBeforeTheLastConnectionIsLeft) {
+  for (const Read fault : {Read::kHangUp, Read::kShutDown, Read::kSilent}) {
+    Serve({.flush = fault, .fua = true});
+    NbdDeadlines deadlines = kShort;
+    if (fault == Read::kSilent) deadlines.leave = milliseconds(100);
+    Open(deadlines);
+    EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+    queue_.reset();
+    Serve({.fua = true});
+    queue_ = disk_->OpenQueue(*executor_);
+    EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError) << "that flush failed";
+    EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "once";
+
+    EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+    queue_.reset();
+    Serve({.fua = true});
+    queue_ = disk_->OpenQueue(*executor_);
+    EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "it was stable";
+    queue_.reset();
+  }
+}
+
 }  // namespace
 }  // namespace vmbuskit
