@@ -127,6 +127,7 @@ const Covered kCovered[] = {
     {"framework/task/waiter.cc", "framework/task/wait_test.cc"},
     {"devices/storvsc/host/file_disk_queue.cc", "devices/storvsc/host/file_disk_test.cc"},
     {"devices/storvsc/host/file_syncs.cc", "devices/storvsc/host/file_disk_test.cc"},
+    {"devices/storvsc/host/segment_copy.h", "devices/storvsc/host/nbd_disk_test.cc"},
     {"devices/storvsc/host/nbd_connection.cc", "devices/storvsc/host/nbd_disk_test.cc"},
     {"platform/linux/epoll_set.cc", "platform/linux/executor_test.cc"},
     {"platform/linux/file_vectors.cc", "platform/linux/linux_block_file_test.cc"},

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
-#include <cstring>
 #include <utility>
+
+#include "devices/storvsc/host/segment_copy.h"
 
 namespace vmbuskit {
 namespace {
@@ -17,27 +18,6 @@ bool IsWrite(const BlockRequest& request) { return request.operation == BlockOpe
 BlockResult ResultOf(int error) {
   const bool no_space = error == ENOSPC || error == EDQUOT || error == EFBIG;
   return no_space ? BlockResult::kNoSpace : BlockResult::kMediumError;
-}
-
-// Copies `bytes` between `flat` and the request's segments, from `skip` bytes into them on.
-void Copy(const BlockRequest& request, uint64_t skip, std::byte* flat, uint64_t bytes) {
-  for (const BlockSegment& segment : request.segments) {
-    if (skip >= segment.bytes) {
-      skip -= segment.bytes;
-      continue;
-    }
-    const uint64_t part = std::min(bytes, segment.bytes - skip);
-    std::byte* const at = segment.data + skip;
-    if (IsWrite(request)) {
-      std::memcpy(flat, at, part);
-    } else {
-      std::memcpy(at, flat, part);
-    }
-    flat += part;
-    bytes -= part;
-    skip = 0;
-    if (bytes == 0) return;
-  }
 }
 
 }  // namespace
@@ -139,7 +119,7 @@ void FileDiskQueue::StepData(Slot& slot) {
 
 void FileDiskQueue::StepBounced(Slot& slot) {
   const uint64_t bytes = std::min<uint64_t>(slot.request->bytes - slot.done, kBounceBytes);
-  if (IsWrite(*slot.request)) Copy(*slot.request, slot.done, bounce_.bytes().data(), bytes);
+  if (IsWrite(*slot.request)) CopySegments(*slot.request, slot.done, bounce_.bytes().data(), bytes);
   slot.space[0] = {bounce_.bytes().data(), bytes};
   slot.vectors = std::span(slot.space).first(1);
   Launch(slot, IsWrite(*slot.request) ? FileOperation::Kind::kWrite : FileOperation::Kind::kRead,
@@ -191,7 +171,7 @@ void FileDiskQueue::OnOperationDone(Slot& slot, int error) {
     return End(slot, ResultOf(error));
   }
   if (slot.bounced && !IsWrite(*slot.request))
-    Copy(*slot.request, slot.done, bounce_.bytes().data(), slot.under_way);
+    CopySegments(*slot.request, slot.done, bounce_.bytes().data(), slot.under_way);
   slot.done += slot.under_way;
   if (slot.done < slot.request->bytes) return Step(slot);
   // A stable write is a write and a sync, so that a full disk is known from a write that was lost.

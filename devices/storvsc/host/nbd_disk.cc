@@ -4,10 +4,10 @@
 #include <bit>
 #include <cassert>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "devices/storvsc/host/segment_copy.h"
 #include "framework/interfaces/block_completions.h"
 #include "platform/linux/executor.h"
 
@@ -43,6 +43,8 @@ bool MovesData(const BlockRequest& request) {
 class NbdDiskQueue final : public BlockQueue {
  public:
   static constexpr uint32_t kSlots = 128;
+  static constexpr size_t kFlats = 4;
+  static constexpr size_t kFlatBytes = 256 * 1024;  // of whole blocks, whatever their size
 
   NbdDiskQueue(std::shared_ptr<NbdDisk> disk, std::shared_ptr<NbdConnection> connection,
                const NbdFacts& facts, Executor& executor)
@@ -55,6 +57,9 @@ class NbdDiskQueue final : public BlockQueue {
       slot.queue = this;
       free_.push_back(slot);
     }
+    if (facts_.block_bytes_min == 1) return;
+    flats_ = BlockBuffer::OfHeap(kFlats * kFlatBytes);
+    for (size_t i = 0; i < kFlats; ++i) free_flats_.push_back(&flats_.bytes()[i * kFlatBytes]);
   }
   ~NbdDiskQueue() override {
     assert(free_.size() == kSlots && waiting_.empty());
@@ -77,7 +82,7 @@ class NbdDiskQueue final : public BlockQueue {
     NbdDiskQueue* queue = nullptr;
     BlockRequest* request = nullptr;
     uint64_t done = 0;
-    BlockBuffer flat;  // for memory in smaller pieces than the server takes
+    std::byte* flat = nullptr;  // for memory in smaller pieces than the server takes
   };
 
   bool Supports(BlockOperation operation) const {
@@ -114,25 +119,28 @@ class NbdDiskQueue final : public BlockQueue {
     slot.may_unmap = request.may_unmap;
     slot.status_of = &request;
     slot.for_one = false;
-    if (MovesData(request) && NeedsFlat(request)) {
-      slot.flat = BlockBuffer::OfHeap(request.bytes);
-      if (request.operation == BlockOperation::kWrite) CopyFlat(slot);
-    }
+    if (!MovesData(request) || !NeedsFlat(request)) return Step(slot);
+    if (free_flats_.empty()) return waiting_for_flat_.push_back(slot);
+    TakeFlat(slot);
+  }
+
+  void TakeFlat(Slot& slot) {
+    slot.flat = free_flats_.back();
+    free_flats_.pop_back();
     Step(slot);
+  }
+  void LeaveFlat(Slot& slot) {
+    free_flats_.push_back(std::exchange(slot.flat, nullptr));
+    if (waiting_for_flat_.empty()) return;
+    Slot& next = static_cast<Slot&>(waiting_for_flat_.front());
+    waiting_for_flat_.pop_front();
+    TakeFlat(next);
   }
 
   bool NeedsFlat(const BlockRequest& request) const {
     return std::ranges::any_of(request.segments, [this](const BlockSegment& segment) {
       return segment.bytes % facts_.block_bytes_min != 0;
     });
-  }
-  static void CopyFlat(Slot& slot) {
-    std::byte* at = slot.flat.bytes().data();
-    for (const BlockSegment& segment : slot.request->segments) {
-      const bool write = slot.request->operation == BlockOperation::kWrite;
-      std::memcpy(write ? at : segment.data, write ? segment.data : at, segment.bytes);
-      at += segment.bytes;
-    }
   }
 
   void Step(Slot& slot) {
@@ -146,8 +154,11 @@ class NbdDiskQueue final : public BlockQueue {
   // As much memory in a row as there is from `done` on.
   void FindPiece(Slot& slot) const {
     slot.bytes = std::min<uint64_t>(slot.bytes, facts_.transfer_bytes_max);
-    if (!slot.flat.bytes().empty()) {
-      slot.data = slot.flat.bytes().data() + slot.done;
+    if (slot.flat != nullptr) {
+      slot.data = slot.flat;
+      slot.bytes = std::min<uint64_t>(slot.bytes, kFlatBytes);
+      if (slot.kind == BlockOperation::kWrite)
+        CopySegments(*slot.request, slot.done, slot.flat, slot.bytes);
       return;
     }
     uint64_t skip = slot.done;
@@ -166,6 +177,8 @@ class NbdDiskQueue final : public BlockQueue {
   }
 
   void OnCommandDone(Slot& slot, int error) {
+    if (error == 0 && slot.flat != nullptr && slot.kind == BlockOperation::kRead)
+      CopySegments(*slot.request, slot.done, slot.flat, slot.bytes);
     slot.done += slot.bytes;
     const bool whole = slot.done >= slot.request->bytes || slot.kind == BlockOperation::kStatus;
     if (error == 0 && !whole) return Step(slot);
@@ -175,14 +188,12 @@ class NbdDiskQueue final : public BlockQueue {
       slot.for_one = true;
       return connection_->Submit(slot);
     }
-    if (error == 0 && !slot.flat.bytes().empty() && slot.kind == BlockOperation::kRead)
-      CopyFlat(slot);
     End(slot, ResultOf(error));
   }
 
   void End(Slot& slot, BlockResult result) {
     BlockRequest& request = *slot.request;
-    slot.flat = BlockBuffer();
+    if (slot.flat != nullptr) LeaveFlat(slot);
     free_.push_front(slot);
     if (!waiting_.empty()) {
       BlockRequest& next = waiting_.front();
@@ -198,6 +209,9 @@ class NbdDiskQueue final : public BlockQueue {
   std::vector<Slot> slots_;
   boost::intrusive::list<NbdOperation> free_;
   boost::intrusive::list<BlockRequest> waiting_;  // for a slot
+  BlockBuffer flats_;
+  std::vector<std::byte*> free_flats_;
+  boost::intrusive::list<NbdOperation> waiting_for_flat_;
   BlockCompletions completions_;
 };
 

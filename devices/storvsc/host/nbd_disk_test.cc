@@ -13,6 +13,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "platform/allocation_counter.h"
 #include "platform/linux/executor.h"
 
 namespace vmbuskit {
@@ -176,6 +177,36 @@ TEST_F(NbdDiskTest, MemoryInSmallerPiecesThanTheServerTakesIsGathered) {
   const BlockSegment halves[] = {{back.data() + 2048, 2048}, {back.data(), 2048}};
   EXPECT_EQ(Move(BlockOperation::kRead, 4096, halves), BlockResult::kOk);
   EXPECT_THAT(back, Each(std::byte{5}));
+}
+
+TEST_F(NbdDiskTest, GatheringAllocatesNothingAndManyWaitForTheirTurn) {
+  StartServer(
+      "--filter=blocksize-policy memory 8M blocksize-minimum=4096 blocksize-error-policy=error");
+  Open({.block_bytes = 4096});
+  constexpr uint32_t kBytes = 640 * 1024;  // more than is gathered at a time
+  constexpr size_t kRequests = 10;
+  std::vector<std::byte> memory(kRequests * kBytes), back(kRequests * kBytes);
+  for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<std::byte>(i % 251);
+  for (const BlockOperation operation : {BlockOperation::kWrite, BlockOperation::kRead}) {
+    std::vector<TestRequest> requests(kRequests);
+    std::vector<BlockSegment> segments;
+    segments.reserve(2 * kRequests);
+    for (size_t i = 0; i < kRequests; ++i) {
+      std::byte* const at =
+          (operation == BlockOperation::kWrite ? memory : back).data() + i * kBytes;
+      segments.push_back({at, 1000});
+      segments.push_back({at + 1000, kBytes - 1000});
+      requests[i].operation = operation;
+      requests[i].offset = i * kBytes;
+      requests[i].bytes = kBytes;
+      requests[i].segments = std::span(segments).last(2);
+    }
+    const uint64_t before = ThreadAllocations();
+    for (TestRequest& request : requests) Submit(request);
+    for (TestRequest& request : requests) EXPECT_EQ(Wait(request), BlockResult::kOk);
+    EXPECT_EQ(ThreadAllocations(), before);
+  }
+  EXPECT_EQ(back, memory);
 }
 
 TEST_F(NbdDiskTest, ABrokenConnectionIsMadeAnewAndWhatWasUnderWayIsSentAgain) {
