@@ -41,7 +41,6 @@ class FileOperation : public boost::intrusive::list_base_hook<> {
   virtual void OnDone(int error) = 0;
 
   Kind kind = Kind::kRead;
-  bool data_sync = false;  // kWrite: on stable storage when it ends
   uint64_t offset = 0;
   uint64_t bytes = 0;  // kPunchHole, kZeroRange
   std::span<iovec>

@@ -162,17 +162,13 @@ TEST_P(LinuxBlockFileTest, HolesArePunchedAndFound) {
   EXPECT_EQ(file->FindExtent(kMebi).status().code(), absl::StatusCode::kOutOfRange);
 }
 
-TEST_P(LinuxBlockFileTest, SyncAndStableWritesEnd) {
+TEST_P(LinuxBlockFileTest, ASyncEnds) {
   const ImageFile image(kMebi);
   const std::unique_ptr<LinuxBlockFile> file = Open(image.path());
   const std::unique_ptr<FileQueue> queue = *file->OpenQueue(*executor_);
   std::vector<std::byte> block(4096, std::byte{1});
-  iovec vector = {block.data(), block.size()};
-  TestOperation write, sync;
-  write.kind = FileOperation::Kind::kWrite;
-  write.data_sync = true;
-  write.vectors = std::span(&vector, 1);
-  EXPECT_EQ(Run(*queue, write), 0);
+  EXPECT_EQ(Move(*queue, FileOperation::Kind::kWrite, 0, block), 0);
+  TestOperation sync;
   sync.kind = FileOperation::Kind::kSync;
   EXPECT_EQ(Run(*queue, sync), 0);
 }

@@ -26,8 +26,7 @@ int Move(int fd, FileOperation& operation) {
     const int count = static_cast<int>(operation.vectors.size());
     const ssize_t moved = operation.kind == FileOperation::Kind::kRead
                               ? preadv(fd, operation.vectors.data(), count, offset)
-                              : pwritev2(fd, operation.vectors.data(), count, offset,
-                                         operation.data_sync ? RWF_DSYNC : 0);
+                              : pwritev(fd, operation.vectors.data(), count, offset);
     if (moved < 0 && errno == EINTR) continue;
     if (moved < 0) return errno;
     if (moved == 0) return operation.kind == FileOperation::Kind::kRead ? ENODATA : EIO;

@@ -116,7 +116,6 @@ bool UringFileQueue::Prepare(FileOperation& operation) {
       } else {
         io_uring_prep_writev(entry, fd_, operation.vectors.data(), count, operation.offset);
       }
-      entry->rw_flags = operation.data_sync ? RWF_DSYNC : 0;
       break;
     case FileOperation::Kind::kSync:
       io_uring_prep_fsync(entry, fd_, IORING_FSYNC_DATASYNC);
