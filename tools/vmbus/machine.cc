@@ -369,6 +369,9 @@ absl::Status CompleteMachine(Machine& machine) {
     }
     std::set<uint32_t> luns;
     for (const DiskSpec& disk : controller.disks) {
+      if (controller.kind == ControllerSpec::Kind::kIde && disk.lun.value_or(0) != 0) {
+        return Wrong("controller ", c, ": the disk of an IDE channel is lun 0, not ", *disk.lun);
+      }
       if (disk.lun && !luns.insert(*disk.lun).second)
         return Wrong("controller ", c, ": lun ", *disk.lun, " is taken twice");
       if (disk.export_name && !names.insert(*disk.export_name).second) {

@@ -4,8 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "devices/storvsc/host/storvsc_fc_host.h"
 #include "devices/storvsc/host/storvsc_host.h"
-#include "devices/storvsc/protocol.h"
+#include "devices/storvsc/host/storvsc_ide_host.h"
 #include "devices/storvsc/storvsc.h"
 #include "devices/storvsc/storvsc_fc.h"
 #include "devices/storvsc/storvsc_ide.h"
@@ -16,20 +17,15 @@ namespace {
 
 // Byte 4 of an IDE controller's instance is its target; the last one tells the controllers of a machine apart.
 constexpr Guid kInstances = Guid::Parse("d5a3b1c7-5e00-4d11-8f0a-7b6c90e1b000");
-constexpr VspClass kIde = {
-    .name = "storvsc_ide", .class_id = storvsc::kIdeClassId, .default_instance_id = kInstances};
-constexpr VspClass kFibreChannel = {.name = "storvsc_fc",
-                                    .class_id = storvsc::kFibreChannelClassId,
-                                    .default_instance_id = kInstances};
 
 const VspClass& VspClassOf(ControllerSpec::Kind kind) {
   switch (kind) {
     case ControllerSpec::Kind::kScsi:
       break;
     case ControllerSpec::Kind::kIde:
-      return kIde;
+      return StorvscIdeVspClass();
     case ControllerSpec::Kind::kFibreChannel:
-      return kFibreChannel;
+      return StorvscFcVspClass();
   }
   return StorvscVspClass();
 }
@@ -41,6 +37,7 @@ StorvspOptions OptionsOf(const ControllerSpec& controller) {
   if (controller.kind == ControllerSpec::Kind::kIde) options.kind = StorvspOptions::Kind::kIde;
   if (controller.kind == ControllerSpec::Kind::kFibreChannel) {
     options.kind = StorvspOptions::Kind::kFibreChannel;
+    options.wwns = StorvscFcNames();
   }
   return options;
 }

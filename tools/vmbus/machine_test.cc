@@ -104,6 +104,9 @@ TEST(MachineTest, WhatIsTakenTwiceIsAnError) {
   EXPECT_THAT(
       complete(R"({"controllers": [{"type": "ide", "disks": [{"ram": "1M"}, {"ram": "1M"}]}]})"),
       HasSubstr("an IDE channel has one disk"));
+  EXPECT_THAT(
+      complete(R"({"controllers": [{"type": "ide", "disks": [{"ram": "1M", "lun": 5}]}]})"),
+      HasSubstr("the disk of an IDE channel is lun 0, not 5"));
   EXPECT_THAT(complete(R"({"controllers": [{}, {}, {}, {}, {}]})"),
               HasSubstr("5 controllers, at most 4"));
 }

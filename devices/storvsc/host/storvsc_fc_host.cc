@@ -30,5 +30,6 @@ constexpr VspClass kClass = {
 }  // namespace
 
 const VspClass& StorvscFcVspClass() { return kClass; }
+const storvsc::FcHbaData& StorvscFcNames() { return kNames; }
 
 }  // namespace vmbuskit

@@ -6,11 +6,14 @@
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_STORVSC_FC_HOST_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_STORVSC_FC_HOST_H_
 
+#include "devices/storvsc/protocol.h"
 #include "transports/embedded_host/vsp.h"
 
 namespace vmbuskit {
 
 const VspClass& StorvscFcVspClass();
+// The world-wide names of its HBA, for a controller of another make (StorvspOptions::wwns).
+const storvsc::FcHbaData& StorvscFcNames();
 
 }  // namespace vmbuskit
 
