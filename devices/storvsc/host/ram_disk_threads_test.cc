@@ -31,7 +31,7 @@ TEST(RamDiskThreads, FourKibibytesAreOfOneWrite) {
     std::array<std::byte, 3 * kPage> bytes;
     ready.fetch_add(1);
     while (ready.load() < 3) std::this_thread::yield();
-    for (unsigned i = 0; i < 20000; ++i) {
+    for (unsigned i = 0; i < 1000; ++i) {
       bytes.fill(std::byte(first + i % 100));
       // Over the border of two chunks.
       EXPECT_TRUE(disk.Poke(RamDisk::kChunkBytes - 2 * kPage, bytes));
@@ -41,7 +41,7 @@ TEST(RamDiskThreads, FourKibibytesAreOfOneWrite) {
   std::array<std::byte, 4 * kPage> read;
   ready.fetch_add(1);
   while (ready.load() < 3) std::this_thread::yield();
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     disk.Peek(RamDisk::kChunkBytes - 2 * kPage, read);
     ASSERT_TRUE(IsWhole(read)) << "in round " << i;
   }
