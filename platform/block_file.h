@@ -1,9 +1,9 @@
 // A file, or a block device of the machine, as the storage of a disk: asynchronous reads and writes on an executor.
 //
-//   std::unique_ptr<FileQueue> queue = file.OpenQueue(executor);
+//   absl::StatusOr<std::unique_ptr<FileQueue>> queue = file.OpenQueue(executor);
 //   operation.kind = FileOperation::Kind::kRead;          // a class derived from FileOperation
 //   operation.offset = 4096, operation.vectors = vectors;
-//   queue->Submit(operation);                             // operation.OnDone(0 or an errno), exactly once
+//   (*queue)->Submit(operation);                          // operation.OnDone(0 or an errno), exactly once
 //
 // Implementation: platform/linux/linux_block_file.h. Thread safety: a file from any thread; a queue, its operations and
 // their OnDone belong to its executor. Ownership: operations and their bytes stay the caller's until they ended; a
@@ -43,8 +43,8 @@ class FileOperation : public boost::intrusive::list_base_hook<> {
   Kind kind = Kind::kRead;
   uint64_t offset = 0;
   uint64_t bytes = 0;  // kPunchHole, kZeroRange
-  std::span<iovec>
-      vectors{};  // kRead, kWrite: at most kVectorsMax; used up: changed where parts were moved
+  // kRead, kWrite: at most kVectorsMax; used up: changed where parts were moved.
+  std::span<iovec> vectors{};
 };
 
 class FileQueue {

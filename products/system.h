@@ -40,8 +40,8 @@ namespace vmbuskit {
 
 class System {
  public:
-  static constexpr uint64_t kMemoryPages =
-      64 * 1024;  // 256 MiB, of which only what is used takes memory
+  // 256 MiB, of which only what is used takes memory.
+  static constexpr uint64_t kMemoryPages = 64 * 1024;
   static constexpr uint32_t kCpusMax = 64;
 
   // A device with something of its own behind it. `create` is called once, on the host executor.
@@ -59,8 +59,8 @@ class System {
     uint64_t memory_pages = kMemoryPages;
     bool poll = false;         // executors never sleep: fastest, and each takes a CPU
     uint32_t max_version = 0;  // newest version that the host accepts; 0: the newest there is
-    DeviceObserver* observer =
-        nullptr;  // told when a device runs and before it stops; outlives the system
+    // Told when a device runs and before it stops; outlives the system.
+    DeviceObserver* observer = nullptr;
   };
 
   static absl::StatusOr<std::unique_ptr<System>> Create(const Options& options);

@@ -92,9 +92,10 @@ VpdPages ParseVpdPages(std::span<const std::byte> data);
 std::string ParseVpdSerial(std::span<const std::byte> data);
 // Page 83: the best designator of the logical unit as "naa.6002...", "eui....", "t10....", else empty.
 std::string ParseVpdId(std::span<const std::byte> data);
-std::optional<LimitFacts> ParseVpdLimits(std::span<const std::byte> data);               // page B0
-bool ParseVpdRotational(std::span<const std::byte> data);                                // page B1
-std::optional<ProvisioningFacts> ParseVpdProvisioning(std::span<const std::byte> data);  // B2
+// Pages B0, B1 and B2.
+std::optional<LimitFacts> ParseVpdLimits(std::span<const std::byte> data);
+bool ParseVpdRotational(std::span<const std::byte> data);
+std::optional<ProvisioningFacts> ParseVpdProvisioning(std::span<const std::byte> data);
 
 absl::StatusOr<CapacityFacts> ParseCapacity10(std::span<const std::byte> data);
 // True when READ CAPACITY(10) could not say it and (16) must be asked.
@@ -109,7 +110,8 @@ std::optional<CachingFacts> ParseModeSense10(std::span<const std::byte> data);
 struct DiskLimits {
   // Of one command: the host's and the lanes' (ScsiLane::max_bytes), rounded down.
   uint32_t max_transfer_bytes = 0;
-  uint16_t version = 0;  // negotiated
+  // Negotiated.
+  uint16_t version = 0;
   // StorvscProfile's.
   uint32_t queue_depth = 128;
   uint32_t bounce_bytes = 512 * 1024;

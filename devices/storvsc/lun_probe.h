@@ -2,7 +2,8 @@
 //
 //   LunProbe probe(caller);
 //   absl::StatusOr<std::vector<uint8_t>> luns = co_await probe.ReportLuns(path, target);   // NotFound: no such target
-//   absl::StatusOr<std::optional<DiskFacts>> facts = co_await probe.Identify(address);     // nullopt: no such LUN
+//   absl::StatusOr<std::optional<InquiryFacts>> inquiry = co_await probe.Inquire(address); // nullopt: no such LUN
+//   absl::StatusOr<DiskFacts> facts = co_await probe.Identify(address, **inquiry);         // a disk or DVD drive
 //
 // Every answer is bounded by what was asked for, lies in memory that was zero before, and is parsed as a copy. A page
 // or mode that a LUN refuses is not there; only the capacity of a disk is needed.

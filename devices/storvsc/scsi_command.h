@@ -33,7 +33,8 @@ class ScsiLane;
 
 enum class ScsiEnd : uint8_t {
   kCompleted,  // the host answered: the result is filled in
-  kRefused,  // breaks a rule of this header, or fits into no packet of the channel: it was not sent
+  // Breaks a rule of this header, or fits into no packet of the channel: it was not sent.
+  kRefused,
   // The channel ended and the host let go of the memory; whether it was carried out is not known.
   kGone,
   kLost,  // as kGone, but the host may still use the memory: it must not be used for anything else
@@ -56,8 +57,8 @@ class ScsiCommand : public Request, public ScsiCommandHook {
   std::array<uint8_t, storvsc::kMaxCdbBytes> cdb{};
   uint32_t bytes = 0;       // to move; 0 for kNoData
   uint32_t skip_bytes = 0;  // of the first segment: where the bytes begin
-  std::span<const BlockSegment>
-      segments{};  // at least skip_bytes + bytes; what follows is not used
+  // At least skip_bytes + bytes; what follows is not used.
+  std::span<const BlockSegment> segments{};
   uint32_t timeout_seconds = kDefaultTimeoutSeconds;
 
   ScsiCommand* next_mail = nullptr;  // scsi_mailbox.h
@@ -66,8 +67,8 @@ class ScsiCommand : public Request, public ScsiCommandHook {
   uint8_t srb_status = 0;   // with its flags: storvsc::kSrbCodeMask, kSrbAutosenseValid
   uint8_t scsi_status = 0;  // scsi::Status
   uint8_t sense_bytes = 0;  // 0 without kSrbAutosenseValid; otherwise at most 20
-  uint32_t transferred =
-      0;  // at most `bytes`; 0 unless the host may be believed about it (section 5.4)
+  // At most `bytes`; 0 unless the host may be believed about it (section 5.4).
+  uint32_t transferred = 0;
   std::array<uint8_t, storvsc::kMaxSenseBytes> sense{};
 
   uint8_t srb_code() const { return srb_status & storvsc::kSrbCodeMask; }

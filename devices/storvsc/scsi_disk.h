@@ -1,7 +1,8 @@
 // One disk of a storvsc controller: a BlockDevice over the controller's lanes.
 //
 //   auto disk = std::make_shared<ScsiDisk>(ScsiDisk::Options{
-//       .address = address, .info = DescribeDisk(facts, limits), .bytes = facts.capacity.bytes(),
+//       .address = address, .info = DescribeDisk(facts, limits),
+//       .write_same_unmaps = WriteSameUnmapsToZero(facts), .bytes = facts.capacity.bytes(),
 //       .lanes = lanes, .memory = &context.memory(), .pages = &context.pages(), .attention = attention});
 //   disk->Resize(bytes);          // a rescan found another size
 //   disk->Retire();               // the LUN or the controller is going: what is submitted from now on ends with kGone

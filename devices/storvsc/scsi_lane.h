@@ -14,8 +14,9 @@
 //   co_await context.CloseChannels();          // destroys the channel
 //   lane.EndAll(ScsiEnd::kGone);               // or kLost, when the host did not let go
 //
-// Commands that come later end the same way, at the next turn. Deadlines: one timer looks at what is outstanding; a
-// command past its time is reported once (OnOverdue) and stays, because only the host can end it.
+// What was never sent, and what is submitted later, ends with kGone in either case: nobody can touch its memory.
+// Deadlines: one timer looks at what is outstanding; a command past its time is reported once (OnOverdue) and stays,
+// because only the host can end it.
 //
 // Thread safety: the channel's executor. Lifetime: constructed while the channel is open, not destroyed from inside a
 // call of its own, and only when nothing is outstanding; the channel may go any time after OnClosed. The listener
@@ -84,8 +85,9 @@ class ScsiLane final : public ChannelHandler {
 
   void Submit(ScsiCommand& command);
 
-  // The channel was torn down, or its CLOSE failed: ends everything that is held, in the order of submission, with
-  // `end` (kGone or kLost), and what is submitted later.
+  // The channel was torn down, or its CLOSE failed: ends everything that is held, in the order of submission: what the
+  // host had with `end` (kGone or kLost), what was never sent with kGone. What is submitted from now on ends with kGone
+  // at the next turn.
   void EndAll(ScsiEnd end);
 
   // Before EndAll(kLost): keeps the pages of what is held from being used again when their owners free them

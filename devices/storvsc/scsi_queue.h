@@ -60,8 +60,8 @@ class ScsiQueue final : public BlockQueue {
     BlockRequest* request = nullptr;
     Slot* parent = nullptr;  // the first slot of its request, which may be itself
     bool across = false;     // submitted to a lane of another executor
-    bool simple =
-        false;  // all of its request; a read or write without a copy and with nothing to follow
+    // All of its request; a read or write without a copy and with nothing to follow.
+    bool simple = false;
     bool moves = false;  // reads or writes: must move all of its bytes
     uint8_t retries = 0;
     uint8_t busy_retries = 0;

@@ -14,6 +14,11 @@
 // closed, what is left ends with kGone, or with kLost and its pages withheld when the host did not let go.
 //
 // Thread safety: the device's executor; disks and their queues as block_device.h says.
+// Lifetime: made and destroyed by the bus; the context, and a listener until it is replaced, outlive it. Disks may
+// outlive it, retired.
+// Errors: of Start, and of the device later: Violation names what a host said that breaks a rule; the errors of the
+// handshake; DeadlineExceeded when what was under way outlives the resets; the channel's own reason. What is wrong with
+// one LUN is that LUN's affair (Inspect tells it).
 #ifndef VMBUSKIT_DEVICES_STORVSC_STORVSC_CONTROLLER_H_
 #define VMBUSKIT_DEVICES_STORVSC_STORVSC_CONTROLLER_H_
 

@@ -2,6 +2,8 @@
 // sub-channels. Source: protocol 10 section 1.
 //
 //   const DeviceClass* const classes[] = {&StorvscIdeClass()};
+//
+// Thread safety: any thread; the class is a constant. Its devices: storvsc_controller.h.
 #ifndef VMBUSKIT_DEVICES_STORVSC_STORVSC_IDE_H_
 #define VMBUSKIT_DEVICES_STORVSC_STORVSC_IDE_H_
 

@@ -29,8 +29,8 @@ class LinuxBlockFile final : public BlockFile {
     bool read_only = false;
     bool direct = false;  // past the page cache (O_DIRECT)
     Engine engine = Engine::kBest;
-    uint32_t depth =
-        256;  // operations of a queue in the kernel at a time; more wait. A power of two
+    // Operations of a queue in the kernel at a time; more wait. A power of two.
+    uint32_t depth = 256;
     uint32_t threads = 8;  // of the thread engine
   };
 

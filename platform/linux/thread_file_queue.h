@@ -39,8 +39,8 @@ class FileThreads {
   const int fd_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Job>
-      jobs_;  // a ring would be faster; this is the fallback, and the calls below it cost far more
+  // A ring would be faster; this is the fallback, and the calls below it cost far more.
+  std::vector<Job> jobs_;
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };

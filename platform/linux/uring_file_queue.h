@@ -2,9 +2,12 @@
 // call at its end; ended operations are noticed by polling while the executor polls, else through an eventfd. A read
 // that is alone is first tried without the ring, which is quicker when the page cache has the bytes.
 //
-// Thread safety: the executor's. Errors: see platform/block_file.h; Create fails where the kernel has no io_uring, or
-// refuses it. A ring that the kernel takes nothing from any more ends what it has not taken, and all that follows, with
-// the error that it gave.
+//   absl::StatusOr<std::unique_ptr<FileQueue>> queue = UringFileQueue::Create(executor, fd, {.depth = 256});
+//   if (queue.ok()) (*queue)->Submit(operation);                // operation.OnDone(0 or an errno)
+//
+// Thread safety: the executor's. Lifetime: `fd` and the executor outlive it. Errors: see
+// platform/block_file.h; Create fails where the kernel has no io_uring, or refuses it. A ring that the kernel takes
+// nothing from any more ends what it has not taken, and all that follows, with the error that it gave.
 #ifndef VMBUSKIT_PLATFORM_LINUX_URING_FILE_QUEUE_H_
 #define VMBUSKIT_PLATFORM_LINUX_URING_FILE_QUEUE_H_
 

@@ -1,7 +1,8 @@
 // A session whose guest has the disks of a machine: what `vmbus run` and `vmbus bench disk` have in common.
 //
 //   class RunSession final : public DiskSession { Task<absl::Status> UseDisks() override { ... } };
-//   RunSession session(options, std::move(opened));              // Open(machine)
+//   absl::StatusOr<std::unique_ptr<OpenedMachine>> opened = OpenedMachine::Open(machine);
+//   RunSession session("vmbus run", **opened, /*json=*/false);    // whose constructor hands these on
 //   return session.Run();
 //
 // UseDisks runs when every disk came up; an error of it, or a disk that does not come up, ends the session.

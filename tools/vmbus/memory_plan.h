@@ -22,11 +22,12 @@ namespace vmbuskit {
 struct MemoryPlan {
   // What a connection has beside its buffers: the bounce buffer of its queue (ScsiDisk::Options).
   static constexpr uint64_t kQueueBytes = (512 + 4) * 1024;
-  static constexpr uint64_t kLargestBuffers =
-      32 << 20;  // what clients may ask for who were told of no limit
-  static constexpr uint64_t kLeastBuffers = 1
-                                            << 20;  // what the protocol wants every server to take
-  static constexpr uint64_t kConnectionsLeast = 8;  // a copy from disk to disk has four at each
+  // What clients may ask for who were told of no limit.
+  static constexpr uint64_t kLargestBuffers = 32 << 20;
+  // What the protocol wants every server to take.
+  static constexpr uint64_t kLeastBuffers = 1 << 20;
+  // A copy from disk to disk has four at each.
+  static constexpr uint64_t kConnectionsLeast = 8;
 
   uint64_t memory_bytes = 0;
   uint32_t connections_max = 0;

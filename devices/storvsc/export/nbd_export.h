@@ -6,6 +6,9 @@
 // Of a disk whose size is no multiple of its blocks the last part is left out. FUA is always offered: where the disk
 // has none, a flush follows the write. Several connections are always allowed: a flush of one covers what was answered
 // on all, which is the rule of BlockDevice. Block status is offered for every disk; one that knows nothing is all data.
+// FAST_ZERO is offered where the disk says, when it is found, that it writes zeroes without moving them. A disk that
+// later refuses its first WRITE SAME (ScsiDisk::ForgetWriteSame) gets zeros over the wire all the same, so a client is
+// then not told ENOTSUP and its fast zeroes are as slow as writes; they are right.
 //
 // Thread safety: free functions; any thread. Units: bytes. Source: "Transmission flags", "Size constraints", "Error
 // values".

@@ -3,9 +3,10 @@
 //   nbd::Request request = reader.Read<nbd::Request>();      // fields convert to and from host order by themselves
 //   if (request.magic != nbd::kRequestMagic) return Fail("request magic");
 //
-// Everything is big-endian and unaligned. Source of the rules: the protocol description of the NBD project, its
-// sections named in nbd_handshake.h and nbd_session.h. Not here, because no server of today's needs it: oldstyle
-// negotiation, extended headers, RESIZE.
+// Everything is big-endian and unaligned. Source of the rules, here and where a header of this folder names a section:
+// the protocol description of the NBD project, https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md; its
+// sections are named in nbd_handshake.h, nbd_transmission.h, nbd_slot.h and nbd_export.h. Not here, because no server
+// of today's needs it: oldstyle negotiation, extended headers, RESIZE. Thread safety: plain values.
 #ifndef VMBUSKIT_DEVICES_STORVSC_EXPORT_NBD_PROTOCOL_H_
 #define VMBUSKIT_DEVICES_STORVSC_EXPORT_NBD_PROTOCOL_H_
 

@@ -41,8 +41,8 @@ namespace vmbuskit {
 // Of one connection.
 struct NbdLimits {
   uint32_t requests_max = 64;  // at least 1
-  size_t buffer_bytes_max =
-      32 << 20;  // at least an export's payload_bytes_max, or that is not to be had
+  // At least an export's payload_bytes_max, or that is not to be had.
+  size_t buffer_bytes_max = 32 << 20;
 };
 
 class NbdTransmission final : private NbdSlotOwner {

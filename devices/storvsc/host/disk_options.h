@@ -29,8 +29,8 @@ struct DiskOptions {
   // Absent: as the back end. True: the guest is told to flush. False: every write is made durable before it ends.
   std::optional<bool> write_cache = {};
   std::optional<bool> unmap = {};  // absent: as the back end
-  std::optional<uint16_t> rotation_rate =
-      {};  // absent: 1 (none), or 7200 for a back end that rotates
+  // Absent: 1 (none), or 7200 for a back end that rotates.
+  std::optional<uint16_t> rotation_rate = {};
   uint32_t write_same_bytes_max = 8 << 20;
   std::string vendor = "Msft    ";
   std::string product = "Virtual Disk    ";

@@ -1,5 +1,13 @@
 // The queue of a FileDisk: requests as operations on its file, some after one another. For file_disk.cc.
-// Thread safety: the queue's executor.
+//
+//   absl::StatusOr<std::unique_ptr<FileQueue>> operations = file.OpenQueue(executor);
+//   auto queue = std::make_unique<FileDiskQueue>(disk, *std::move(operations), executor);
+//   queue->Submit(request);                                // block_device.h says the rest
+//
+// Requests beyond kSlots wait in a list. Where the file wants alignment that a request's memory has not, one request
+// at a time goes through a buffer.
+// Thread safety: the queue's executor. Lifetime: block_device.h; the disk outlives it. Allocates at construction only.
+// Errors: file_disk.h.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_QUEUE_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_FILE_DISK_QUEUE_H_
 

@@ -1,8 +1,8 @@
 // Persistent reservations of one disk: who is registered with which key, and who holds it. Source: protocol 10 section
 // 7.3; SPC-3 section 5.6 for what the actions do.
 //
-//   if (reservations->Conflicts(initiator, cdb)) return task.End(outcome::Conflict());
-//   return reservations->In(initiator, task);
+//   if (reservations->Conflicts(initiator, task)) return task.End(outcome::Conflict());
+//   return reservations->Out(initiator, task);
 //
 // An initiator is a controller: its number tells it from the others that show the same disk. Nothing survives the host
 // itself but by Save (PTPL is not offered).

@@ -45,8 +45,8 @@ struct StorvspOptions {
   Reset reset = Reset::kNothing;
   uint8_t ide_path = 0;  // the IDE channel
   storvsc::FcHbaData wwns = {};
-  uint32_t initiator =
-      1;  // in reservations: another one for each controller that shows the same disk
+  // In reservations: another one for each controller that shows the same disk.
+  uint32_t initiator = 1;
 };
 
 class StorvspController;

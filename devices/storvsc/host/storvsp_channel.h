@@ -1,7 +1,7 @@
 // One channel of a storvsp: takes requests out of the ring, has targets carry them out, and puts each answer back into
 // the ring of the same channel. Source: protocol 10 sections 5 and 8.
 //
-//   auto lane = std::make_unique<StorvspChannel>(channel, memory, controller, limits);
+//   auto lane = std::make_unique<StorvspChannel>(channel, /*index=*/0, memory, controller, limits);
 //   lane->Start();                                  // parked until Resume, when the controller is not ready
 //
 // A request keeps its slot until its answer is in the ring; when no slot is free the ring is not read further. Answers
@@ -85,9 +85,8 @@ class StorvspChannel final : public ChannelHandler {
   void Answer(StorvspSlot& slot, uint32_t status) { Answer(slot, status, storvsc::NoBody{}); }
 
   uint16_t index() const { return index_; }
-  const Channel& opened_channel() const {
-    return opened_;
-  }  // to be told from others only: it may be gone
+  // To be told from others only: it may be gone.
+  const Channel& opened_channel() const { return opened_; }
   bool closed() const { return channel_ == nullptr; }
   uint32_t under_way() const { return under_way_; }  // requests that back ends have
   std::span<StorvspSlot> slots() { return slots_; }

@@ -1,5 +1,10 @@
 // A request of the guest as a saved host carries it: as its packet, to be carried out again, or as its answer.
 //
+//   std::vector<StorvspSavedRequest> requests = lane.SaveRequests();
+//   for (StorvspSavedRequest& request : requests) request.Exchange(writer);      // or a StateReader, which checks
+//   lane.RestoreRequests(requests);
+//
+// Errors: what a reader refuses stands in its status.
 // Thread safety: plain values.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_STORVSP_SAVED_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_STORVSP_SAVED_H_

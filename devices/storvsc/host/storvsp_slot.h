@@ -1,6 +1,11 @@
 // One request of the guest from its packet to its completion in the ring: everything that it needs on the way, made
 // once with the channel.
 //
+//   StorvspSlot& slot = free.front();                        // of the channel: as many as Limits::requests_max
+//   std::memcpy(&slot.packet, payload.data(), payload.size());
+//   slot.state = StorvspSlot::State::kRunning;
+//   if (target.Execute(slot)) OnTaskEnd(slot);               // else slot.OnEnd() follows
+//
 // Thread safety: the executor. Lifetime: part of a StorvspChannel.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_STORVSP_SLOT_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_STORVSP_SLOT_H_
