@@ -104,6 +104,7 @@ const Covered kCovered[] = {
     {"devices/storvsc/host/storvsp_channel.cc", "devices/storvsc/host/storvsp_flow_test.cc"},
     {"devices/storvsc/host/storvsp_controller.cc", "devices/storvsc/host/storvsp_test.cc"},
     {"devices/storvsc/host/storvsp_luns.cc", "devices/storvsc/host/storvsp_test.cc"},
+    {"devices/storvsc/host/storvsp_saved.h", "devices/storvsc/host/storvsp_flow_test.cc"},
     {"devices/storvsc/scsi_cdb.h", "devices/storvsc/scsi_disk_test.cc"},
     {"devices/storvsc/scsi_lanes.cc", "devices/storvsc/scsi_queue_test.cc"},
     {"devices/storvsc/scsi_mailbox.h", "devices/storvsc/scsi_queue_test.cc"},

@@ -101,6 +101,8 @@ TEST_F(DvdConformance, WhatTheMediumIs) {
        "00 00 00 00 00 00 00 00 00 00 03 ff"},
       {"STREAMING past the end", "b6 00 00 00 00 00 00 00 00 00 1c 00", 28, BadValue(), "",
        storvsc::kDataOut, "00 00 00 00 00 00 00 00 00 00 04 00"},
+      {"STREAMING restores defaults, more claimed than sent", "b6 00 00 00 00 00 00 00 00 00 ff 00",
+       28, Ok(28), "", storvsc::kDataOut, "04 00 00 00 00 00 00 00 00 00 04 00"},
   });
 }
 

@@ -214,8 +214,9 @@ bool DvdTarget::SetStreaming(ScsiTask& task) {
   if (length < kListBytes || !CopyFromData(task, 0, list)) {
     return task.End(dvd::Illegal(scsi_asc::kParameterListLength));
   }
-  if ((list[0] & kRestoreDefaults) != std::byte{0}) return task.End(outcome::Good(length));
-  if (scsi::ReadBig32(&list[4]) > last_block() || scsi::ReadBig32(&list[8]) > last_block()) {
+  const bool restores_defaults = (list[0] & kRestoreDefaults) != std::byte{0};
+  if (!restores_defaults &&
+      (scsi::ReadBig32(&list[4]) > last_block() || scsi::ReadBig32(&list[8]) > last_block())) {
     return task.End(dvd::BadValue());
   }
   return task.End(outcome::Good(std::min(length, task.data_bytes)));

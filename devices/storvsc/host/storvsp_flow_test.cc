@@ -1,11 +1,17 @@
 // What a storvsp does with time: back-pressure, resets, disks and channels that go with work under way, saved state.
+#include <gmock/gmock.h>
+
+#include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "devices/storvsc/host/slow_disk.h"
 #include "devices/storvsc/host/storvsp.h"
+#include "devices/storvsc/host/storvsp_saved.h"
 #include "devices/storvsc/host/storvsp_testing.h"
 #include "framework/base/saved_state.h"
+#include "framework/base/string_view.h"
 #include "platform/allocation_counter.h"
 
 namespace vmbuskit {
@@ -215,6 +221,25 @@ TEST_F(StorvspFlowTest, ACutOrBentStateIsRefused) {
     StateReader reader(std::span<const std::byte>(saved).first(bytes));
     EXPECT_FALSE(other.vsp().Restore(reader).ok()) << bytes;
   }
+}
+
+// Found by storvsp_fuzz: it was sent to the guest as it stood.
+TEST(StorvspFlow, ASavedAnswerThatIsNoneIsRefused) {
+  const auto read_back = [](uint32_t operation) {
+    StorvspSavedRequest saved = {.done = true, .bytes = storvsc::kPacketBytes};
+    std::memcpy(saved.packet.data(), &operation, sizeof operation);
+    StateWriter writer;
+    writer(saved);
+    const std::vector<std::byte> state = std::move(writer).Take();
+    StateReader reader(state);
+    StorvspSavedRequest restored;
+    reader(restored);
+    return reader.Finish();
+  };
+  EXPECT_TRUE(read_back(storvsc::kCompleteIo).ok());
+  const absl::Status refused = read_back(storvsc::kEnumerateBus);
+  EXPECT_TRUE(absl::IsDataLoss(refused)) << refused;
+  EXPECT_THAT(ToStd(refused.message()), ::testing::HasSubstr("operation of an answer"));
 }
 
 TEST_F(StorvspFlowTest, NothingIsAllocatedPerCommand) {

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <vector>
 
@@ -27,9 +28,9 @@ struct StorvspSavedRequest {
   bool done = false;
   uint64_t transaction_id = 0;
   uint32_t bytes = 0;  // of the packet
-  std::array<std::byte, storvsc::kPacketBytes> packet{};
+  std::array<std::byte, storvsc::kPacketBytes> packet = {};
   uint32_t page_offset = 0;
-  std::vector<Pfn> pages;
+  std::vector<Pfn> pages = {};
 
   template <typename Archive>
   void Exchange(Archive& archive) {
@@ -37,9 +38,21 @@ struct StorvspSavedRequest {
     archive(transaction_id);
     archive.AtMost("packet bytes", bytes, packet.size());
     archive(packet);
+    if constexpr (Archive::kLoading) CheckAnswer(archive);
     archive.AtMost("page offset", page_offset, kPageSize - 1);
     pages.resize(archive.Count("pages", pages.size(), kPagesMax));
     for (Pfn& page : pages) archive(page);
+  }
+
+ private:
+  // It goes to the guest as it stands.
+  template <typename Archive>
+  void CheckAnswer(Archive& archive) const {
+    uint32_t operation = 0;
+    std::memcpy(&operation, packet.data(), sizeof operation);
+    if (done && operation != storvsc::kCompleteIo) {
+      archive.Fail("operation of an answer", operation, "not COMPLETE_IO");
+    }
   }
 };
 
