@@ -1,7 +1,7 @@
 // Controllers of the host with a guest that lies, and back ends that are slow and fail, as a script: the messages of
-// the initialization in any order, commands with bent fields and memory that is none, resets, channels that close and come
-// again, disks that come and go, a host that is saved and goes on elsewhere. Two controllers show the same disk, for
-// its reservations. Each request is answered once, in the end; nothing of the guest's memory changes but what its
+// the initialization in any order, commands with bent fields and memory that is none, resets, channels that close and
+// come again, disks that come and go, a host that is saved and goes on elsewhere. Two controllers show the same disk,
+// for its reservations. Each request is answered once, in the end; nothing of the guest's memory changes but what its
 // requests named; and a back end is asked for nothing that it has not.
 #include <algorithm>
 #include <array>
