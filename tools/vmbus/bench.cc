@@ -24,6 +24,9 @@ namespace vmbuskit {
 namespace {
 
 constexpr char kName[] = "vmbus bench disk";
+constexpr uint64_t kPrefillBlockMax = 1 << 20;
+constexpr uint32_t kPrefillDepth = 8;
+constexpr Duration kPrefillLimit = std::chrono::hours(24);
 
 int Fail(const absl::Status& error, int exit_code) {
   PrintError(absl::StrCat(kName, ": ", error.message(), "\n"));
@@ -43,7 +46,8 @@ class Bench {
               .block_bytes = command.block_bytes,
               .depth = command.depth,
               .jobs = command.jobs,
-              .poll = opened.machine.poll};
+              .poll = opened.machine.poll,
+              .prefill = command.prefill};
   }
 
   absl::Status Check(const BlockDevice& disk) const {
@@ -53,7 +57,7 @@ class Bench {
                                                      ": the disk has ", disk.bytes(),
                                                      " bytes in blocks of ", block));
     }
-    if (Writes(setup_.kind) && disk.info().read_only) {
+    if ((Writes(setup_.kind) || setup_.prefill) && disk.info().read_only) {
       return absl::InvalidArgumentError("the disk is read-only");
     }
     return absl::OkStatus();
@@ -63,6 +67,10 @@ class Bench {
                          std::vector<Executor*> executors, CancelScope& until) {
     const absl::Status fits = Check(*disk);
     if (!fits.ok()) co_return fits;
+    if (setup_.prefill) {
+      const absl::Status filled = co_await Prefill(executor, disk, *executors.front(), until);
+      if (!filled.ok()) co_return filled;
+    }
     std::vector<LoadRunner::Place> places;
     for (uint32_t j = 0; j < setup_.jobs; ++j) {
       places.push_back({disk, executors[j % executors.size()]});
@@ -82,6 +90,28 @@ class Bench {
   void LetGo() { runner_.reset(); }
 
  private:
+  // Writes every byte of the disk, in the largest blocks that it is a multiple of.
+  Task<absl::Status> Prefill(Executor& executor, std::shared_ptr<BlockDevice> disk,
+                             Executor& writer, CancelScope& until) {
+    const uint64_t bytes = disk->bytes();
+    const uint64_t block = std::min(kPrefillBlockMax, bytes & -bytes);
+    const std::vector<LoadRunner::Place> places = {{disk, &writer}};
+    runner_.emplace(executor, places,
+                    DiskLoad::Options{.pattern = {.kind = IoPattern::Kind::kWrite,
+                                                  .block_bytes = static_cast<uint32_t>(block)},
+                                      .depth = kPrefillDepth,
+                                      .duration = kPrefillLimit,
+                                      .operations_max = bytes / block});
+    uint64_t written = 0;
+    const absl::Status ran = co_await runner_->Run(until, [&](const LoadProgress& progress) {
+      written += progress.bytes;
+      const double part = static_cast<double>(written) / static_cast<double>(bytes);
+      if (view_.terminal()) PrintError(view_.Update(PrefillBar(progress, part)));
+    });
+    if (!ran.ok()) co_return ran;
+    if (until.cancelled()) co_return absl::CancelledError("interrupted while the disk was filled");
+    co_return absl::OkStatus();
+  }
   void ShowProgress(const LoadProgress& progress) {
     if (view_.terminal()) PrintError(view_.Update(BenchBar(progress, command_.duration)));
   }

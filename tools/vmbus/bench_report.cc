@@ -48,15 +48,26 @@ Json Direction(const DiskLoad::Totals& totals, Duration elapsed) {
             {"max", latencies.max().count()}}}};
 }
 
+std::string Bar(double part) {
+  const double whole = std::clamp(part, 0.0, 1.0);
+  const auto filled = static_cast<size_t>(whole * kBarWidth);
+  return absl::StrFormat("[%s%s] %3.0f%%", std::string(filled, '#'),
+                         std::string(kBarWidth - filled, '.'), whole * 100);
+}
+double GigabytesPerSecond(const LoadProgress& progress) {
+  return PerSecond(progress.bytes, progress.step) / 1e9;
+}
+
 }  // namespace
 
 std::string BenchBar(const LoadProgress& progress, Duration whole) {
-  const double part = std::clamp(Seconds(progress.elapsed) / Seconds(whole), 0.0, 1.0);
-  const auto filled = static_cast<size_t>(part * kBarWidth);
-  return absl::StrFormat("[%s%s] %3.0f%%  %.0f IOPS  %.3f GB/s\n", std::string(filled, '#'),
-                         std::string(kBarWidth - filled, '.'), part * 100,
-                         PerSecond(progress.operations, progress.step),
-                         PerSecond(progress.bytes, progress.step) / 1e9);
+  return absl::StrFormat(
+      "%s  %.0f IOPS  %.3f GB/s\n", Bar(Seconds(progress.elapsed) / Seconds(whole)),
+      PerSecond(progress.operations, progress.step), GigabytesPerSecond(progress));
+}
+
+std::string PrefillBar(const LoadProgress& progress, double part) {
+  return absl::StrFormat("%s  filling  %.3f GB/s\n", Bar(part), GigabytesPerSecond(progress));
 }
 
 std::string BenchText(const BenchSetup& setup, const LoadTotals& totals) {
@@ -75,7 +86,7 @@ std::string BenchText(const BenchSetup& setup, const LoadTotals& totals) {
   return absl::StrCat(Printable(setup.disk), " by the ", setup.path, ": ",
                       ToAbsl(ToString(setup.kind)), ", ", setup.block_bytes, " bytes, depth ",
                       setup.depth, ", ", setup.jobs, setup.jobs == 1 ? " job" : " jobs",
-                      setup.poll ? ", polling, " : ", ",
+                      setup.poll ? ", polling" : "", setup.prefill ? ", filled before, " : ", ",
                       absl::StrFormat("%.1f s\n", Seconds(totals.elapsed)), table.Render());
 }
 
@@ -87,6 +98,7 @@ std::string BenchJson(const BenchSetup& setup, const LoadTotals& totals) {
                {"depth", setup.depth},
                {"jobs", setup.jobs},
                {"poll", setup.poll},
+               {"prefill", setup.prefill},
                {"seconds", Seconds(totals.elapsed)}};
   json["read"] = Direction(totals.reads, totals.elapsed);
   json["write"] = Direction(totals.writes, totals.elapsed);

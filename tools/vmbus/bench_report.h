@@ -22,9 +22,12 @@ struct BenchSetup {
   uint32_t depth = 1;
   uint32_t jobs = 1;
   bool poll = false;
+  bool prefill = false;  // the disk was written before
 };
 
 std::string BenchBar(const LoadProgress& progress, Duration whole);
+// While the disk is written before; `part` of it is, 0 to 1.
+std::string PrefillBar(const LoadProgress& progress, double part);
 std::string BenchText(const BenchSetup& setup, const LoadTotals& totals);
 std::string BenchJson(const BenchSetup& setup, const LoadTotals& totals);
 

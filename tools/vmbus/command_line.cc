@@ -208,6 +208,9 @@ void AddBench(CLI::App& app, Arguments& arguments) {
   command->add_option("--seconds", arguments.bench_seconds, "how long (default: 10)")
       ->check(Unmarked(CLI::Range(1u, kTimeoutMaxSeconds)))
       ->type_name("N");
+  command->add_flag("--prefill", bench.prefill,
+                    "write the whole disk once before, so that reads find data; destroys what the "
+                    "disk has");
   command->add_flag("--json", bench.json, "print the figures as one line of JSON");
 }
 

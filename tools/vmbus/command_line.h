@@ -52,6 +52,7 @@ struct BenchCommand {
   uint32_t depth = 1;
   uint32_t jobs = 1;
   std::chrono::seconds duration{10};
+  bool prefill = false;
   bool json = false;
 };
 

@@ -67,9 +67,11 @@ TEST(CommandLine, OfABenchOfADiskHasALoad) {
   EXPECT_EQ(bench->depth, 1u);
   EXPECT_EQ(bench->jobs, 1u);
   EXPECT_EQ(bench->duration.count(), 10);
+  EXPECT_FALSE(bench->prefill);
 
-  const CommandLine line = Parse({"bench", "disk", "--disk=null:1G", "--path=backend", "--rw=write",
-                                  "--bs=1M", "--depth=8", "--jobs=2", "--seconds=3", "--json"});
+  const CommandLine line =
+      Parse({"bench", "disk", "--disk=null:1G", "--path=backend", "--rw=write", "--bs=1M",
+             "--depth=8", "--jobs=2", "--seconds=3", "--json", "--prefill"});
   bench = std::get_if<BenchCommand>(&line.command);
   ASSERT_NE(bench, nullptr) << line.error;
   EXPECT_EQ(bench->path, "backend");
@@ -79,6 +81,7 @@ TEST(CommandLine, OfABenchOfADiskHasALoad) {
   EXPECT_EQ(bench->jobs, 2u);
   EXPECT_EQ(bench->duration.count(), 3);
   EXPECT_TRUE(bench->json);
+  EXPECT_TRUE(bench->prefill);
 }
 
 TEST(CommandLine, OfAnInspectHasAPath) {

@@ -144,6 +144,8 @@ TEST(BenchReportTest, FiguresOfOneSecond) {
                       .bytes = 1'000'000'000},
                      std::chrono::seconds(2)),
             "[###############...............]  50%  1000 IOPS  2.000 GB/s\n");
+  EXPECT_EQ(PrefillBar({.step = std::chrono::milliseconds(500), .bytes = 1'000'000'000}, 0.1),
+            "[###...........................]  10%  filling  2.000 GB/s\n");
 }
 
 }  // namespace

@@ -247,5 +247,25 @@ TEST_F(RunTest, BenchMeasuresBothPaths) {
   EXPECT_NE(wrong.err.find("--bs is 512"), std::string::npos) << wrong.err;
 }
 
+TEST_F(RunTest, BenchWritesTheWholeDiskBeforeWhenAsked) {
+  constexpr size_t kSector = 512;
+  constexpr size_t kBytes = (2 << 20) + 5 * kSector;  // no multiple of anything large
+  const std::string image = Path("zeros.img");
+  std::ofstream(image, std::ios::binary) << std::string(kBytes, '\0');
+  const Ended bench = RunToEnd(
+      Vmbus({"bench", "disk", "--disk=" + image, "--rw=read", "--prefill", "--seconds=1"}));
+  EXPECT_EQ(bench.exit_code, 0) << bench.err;
+  EXPECT_NE(bench.out.find("filled before"), std::string::npos) << bench.out;
+  const std::string contents = ReadFile(image);
+  ASSERT_EQ(contents.size(), kBytes);
+  for (size_t at = 0; at < kBytes; at += kSector) {
+    EXPECT_NE(contents.substr(at, kSector), std::string(kSector, '\0')) << at;
+  }
+  const Ended refused =
+      RunToEnd(Vmbus({"bench", "disk", "--disk=" + image + ",ro", "--prefill", "--seconds=1"}));
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("the disk is read-only"), std::string::npos) << refused.err;
+}
+
 }  // namespace
 }  // namespace vmbuskit
