@@ -144,7 +144,8 @@ class BlockDevice {
   virtual const BlockInfo& info() const = 0;
   // May change while the device lives: disks are resized.
   virtual uint64_t bytes() const = 0;
-  // On `executor`, which outlives the queue.
+  // On `executor`, which outlives the queue. Null: there is none to be had, such as when the system is out of what it
+  // takes.
   virtual std::unique_ptr<BlockQueue> OpenQueue(Executor& executor) = 0;
   // Memory that this device moves data to and from without a copy. ResourceExhausted.
   virtual absl::StatusOr<BlockBuffer> AllocateBuffer(size_t bytes) = 0;

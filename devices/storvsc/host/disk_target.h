@@ -35,6 +35,8 @@ class DiskTarget final : public ScsiTarget {
   // reservations.
   DiskTarget(std::shared_ptr<BlockDevice> device, Executor& executor, const DiskOptions& options,
              std::string_view fallback_id, uint32_t initiator = 1);
+  // False: the device gives no queue for the executor; no command may come.
+  bool usable() const { return queue_ != nullptr; }
 
   bool Execute(ScsiTask& task) override;
   void OnBlockDone(ScsiTask& task, BlockResult result) override;

@@ -25,6 +25,8 @@ class DvdTarget final : public ScsiTarget {
   static constexpr uint32_t kBlockBytes = 2048;
 
   DvdTarget(std::shared_ptr<BlockDevice> device, Executor& executor);
+  // False: the device gives no queue for the executor; no command may come.
+  bool usable() const { return queue_ != nullptr; }
 
   bool Execute(ScsiTask& task) override;
   void OnBlockDone(ScsiTask& task, BlockResult result) override;

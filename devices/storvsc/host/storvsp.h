@@ -56,7 +56,8 @@ class Storvsp : public Vsp {
   Storvsp(VspContext& context, const StorvspOptions& options);
   ~Storvsp() override;
 
-  // AlreadyExists: there is a disk at `address`. InvalidArgument: `options` do not fit the device.
+  // AlreadyExists: there is a disk at `address`. InvalidArgument: `options` do not fit the device. Unavailable: the
+  // device gives no queue for the host's executor.
   absl::Status Attach(const BlockAddress& address, std::shared_ptr<BlockDevice> device,
                       const DiskOptions& options = {});
   // NotFound: there is none.

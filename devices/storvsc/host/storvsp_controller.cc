@@ -58,12 +58,19 @@ absl::Status StorvspController::Attach(const BlockAddress& address,
                                                    ", at most ", DiskTarget::kBufferBytes));
   }
   std::unique_ptr<ScsiTarget> target;
+  bool usable;
   if (is_dvd) {
-    target = std::make_unique<DvdTarget>(std::move(device), executor_);
+    auto dvd = std::make_unique<DvdTarget>(std::move(device), executor_);
+    usable = dvd->usable();
+    target = std::move(dvd);
   } else {
-    target = std::make_unique<DiskTarget>(std::move(device), executor_, options, name,
-                                          options_.initiator);
+    auto disk = std::make_unique<DiskTarget>(std::move(device), executor_, options, name,
+                                             options_.initiator);
+    usable = disk->usable();
+    target = std::move(disk);
   }
+  if (!usable)
+    return absl::UnavailableError(absl::StrCat(name, ": its back end gives no queue for requests"));
   VMBUSKIT_RETURN_IF_ERROR(luns_.Attach(address, std::move(target)));
   NotifyOfDisks();
   return absl::OkStatus();

@@ -186,6 +186,37 @@ TEST_F(StorvspTest, TheGuestIsToldOfDisksThatComeAndGo) {
   EXPECT_EQ(guest_.messages()[0].payload, std::string("\x0b") + std::string(63, '\0'));
 }
 
+// As a file does where the kernel has no ring for one more queue, or a server without multi-conn.
+class DiskWithoutQueues final : public BlockDevice {
+ public:
+  const BlockInfo& info() const override { return info_; }
+  uint64_t bytes() const override { return 1 << 20; }
+  std::unique_ptr<BlockQueue> OpenQueue(Executor& executor) override {
+    (void)executor;
+    return nullptr;
+  }
+  absl::StatusOr<BlockBuffer> AllocateBuffer(size_t bytes) override {
+    return BlockBuffer::OfHeap(bytes);
+  }
+
+ private:
+  const BlockInfo info_;
+};
+
+TEST_F(StorvspTest, ADiskThatGivesNoQueueIsRefused) {
+  guest_.Initialize();
+  for (const ScsiUnit unit : {ScsiUnit::kDisk, ScsiUnit::kDvd}) {
+    const absl::Status attached =
+        guest_.vsp().Attach({.lun = 2}, std::make_shared<DiskWithoutQueues>(), {.unit = unit});
+    EXPECT_EQ(attached, absl::UnavailableError(
+                            "storvsc disk 0:0:2: its back end gives no queue for requests"));
+    const ScsiReply read =
+        guest_.Do({.cdb = {0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0}, .bytes = 512, .address = {.lun = 2}});
+    EXPECT_EQ(read.srb_status(), storvsc::kSrbInvalidLun);
+  }
+  Attach({.lun = 2});
+}
+
 TEST_F(StorvspTest, ABadRangeOrCdbIsRefusedAndNothingIsTouched) {
   Attach();
   guest_.Initialize();
