@@ -189,6 +189,24 @@ TEST_F(RunTls, ServesBeyondThisMachineToThoseWithACertificate) {
   EXPECT_EQ(Sha256Of(path + "disk"), Sha256Of(path + "image"));
 }
 
+TEST_F(RunTls, AServerThatWantsACertificateIsABackEnd) {
+  VMBUSKIT_NEEDS_PROGRAM("certtool");
+  VMBUSKIT_NEEDS_PROGRAM("nbdcopy");
+  MakeCertificates();
+  const std::string path = folder_.path() + "/";
+  MakeImage(path + "image", 8 * kMiB);
+  MakeSparseFile(path + "disk", 8 * kMiB);
+  VmbusRun server({"--disk=" + path + "disk", "--nbd=tcp:0.0.0.0:0", "--tls=" + folder_.path()});
+  ASSERT_TRUE(server.serving()) << server.err();
+  VmbusRun run({"--disk=" + Uri(server, "nbds") + "?tls-certificates=" + folder_.path()});
+  ASSERT_TRUE(run.serving()) << run.err();
+  const ProgramResult copy = RunProgram({"nbdcopy", "--flush", path + "image", run.Uri()});
+  EXPECT_EQ(copy.code, 0) << copy.err;
+  EXPECT_EQ(run.Stop(), 0) << run.err();
+  EXPECT_EQ(server.Stop(), 0) << server.err();
+  EXPECT_EQ(Sha256Of(path + "disk"), Sha256Of(path + "image"));
+}
+
 TEST_F(RunTls, NothingIsServedBeyondThisMachineWithoutIt) {
   VmbusRun run({"--disk=ram:1M", "--nbd=tcp:0.0.0.0:0"});
   EXPECT_FALSE(run.serving());

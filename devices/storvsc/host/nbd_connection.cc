@@ -29,6 +29,8 @@ nbd_handle* NewHandle() {
   nbd_handle* const handle = nbd_create();
   if (handle == nullptr) return nullptr;
   (void)nbd_add_meta_context(handle, kAllocation);
+  // A URI is the operator's, not a stranger's: it may name certificates and keys (tls-certificates, tls-psk-file).
+  (void)nbd_set_uri_allow_local_file(handle, true);
   // What is sent is within the facts that the server told; the library need not look again.
   (void)nbd_set_strict_mode(handle, LIBNBD_STRICT_COMMANDS);
   return handle;
