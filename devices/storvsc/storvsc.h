@@ -40,8 +40,8 @@ constexpr DeviceClass StorvscClassTemplate() {
 const DeviceClass& StorvscClass();
 
 // The controller that a device of one of these classes (storvsc, storvsc_ide, storvsc_fc) is: for
-// StorvscController::Execute. A cast that checks nothing: a device of any other class must not come here. Ask its
-// class's name first (DeviceInfo).
+// StorvscController::Execute. A cast that checks nothing: a device of any other class must not come here. Compare
+// RunningDevice::device_class with StorvscClass() and its like first.
 StorvscController& StorvscControllerOf(Device& device);
 
 }  // namespace vmbuskit
