@@ -16,9 +16,11 @@ namespace {
 constexpr Pfn kFirstPage = 16;
 constexpr uint32_t kDefaultCpusMax = 2;
 
-uint32_t CpuCount(uint32_t wanted) {
-  if (wanted != 0) return wanted;
-  return std::clamp<uint32_t>(static_cast<uint32_t>(AllowedCpus().size()), 1, kDefaultCpusMax);
+uint32_t CpuCount(const System::Options& options) {
+  if (options.cpus != 0) return options.cpus;
+  auto free = static_cast<uint32_t>(AllowedCpus().size());
+  if (options.poll && free > 0) --free;  // the host's
+  return std::clamp<uint32_t>(free, 1, kDefaultCpusMax);
 }
 
 void InspectExecutor(const LinuxExecutor& executor, InspectNode& node) {
@@ -35,7 +37,7 @@ void InspectExecutor(const LinuxExecutor& executor, InspectNode& node) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<System>> System::Create(const Options& options) {
-  const uint32_t cpus = CpuCount(options.cpus);
+  const uint32_t cpus = CpuCount(options);
   if (cpus > kCpusMax) {
     return absl::InvalidArgumentError(absl::StrCat("cpus is ", cpus, ", at most ", kCpusMax));
   }

@@ -52,7 +52,8 @@ class System {
   };
 
   struct Options {
-    uint32_t cpus = 0;  // virtual processors; 0: one, or two where there are CPUs for it
+    // Virtual processors; 0: two where there are CPUs for them (and, when they poll, one for the host), else one.
+    uint32_t cpus = 0;
     std::vector<const DeviceClass*> classes;    // the guest's drivers
     std::vector<const VspClass*> vsp_classes;   // one device of each is offered
     std::vector<HostDevice> host_devices = {};  // and these

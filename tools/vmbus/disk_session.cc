@@ -7,6 +7,7 @@
 #include "framework/task/deadline.h"
 #include "framework/task/sleep.h"
 #include "framework/task/switch_to.h"
+#include "platform/linux/affinity.h"
 #include "tools/vmbus/memory_plan.h"
 
 namespace vmbuskit {
@@ -55,6 +56,9 @@ DiskSession::DiskSession(const std::string& name, OpenedMachine& opened, bool js
       devices_(opened.machine, opened.back_ends) {}
 
 absl::Status DiskSession::OnStarted() {
+  const size_t vps = system().vp_executors().size();
+  const std::string warning = PollingWarning(opened_.machine, vps, AllowedCpus().size());
+  if (!warning.empty()) PrintError(absl::StrCat(options().name, ": ", warning, "\n"));
   work_.emplace(system().executor(), "the disks");
   work_->Spawn(BringUp());
   return absl::OkStatus();

@@ -398,4 +398,12 @@ absl::Status CompleteMachine(Machine& machine) {
   return absl::OkStatus();
 }
 
+std::string PollingWarning(const Machine& machine, size_t vps, size_t cpus) {
+  const size_t threads = vps + 1;
+  if (!machine.poll || threads <= cpus) return {};
+  return absl::StrCat(threads, " threads poll (the host and the virtual processors), but there ",
+                      cpus == 1 ? "is " : "are ", cpus, cpus == 1 ? " CPU" : " CPUs",
+                      " for them: they will stop each other for milliseconds");
+}
+
 }  // namespace vmbuskit

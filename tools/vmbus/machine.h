@@ -73,6 +73,9 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text);
 // be.
 absl::Status CompleteMachine(Machine& machine);
 
+// What people should know of polling with so many virtual processors on so many CPUs; empty: nothing.
+std::string PollingWarning(const Machine& machine, size_t vps, size_t cpus);
+
 }  // namespace vmbuskit
 
 #endif  // VMBUSKIT_TOOLS_VMBUS_MACHINE_H_

@@ -104,9 +104,8 @@ TEST(MachineTest, WhatIsTakenTwiceIsAnError) {
   EXPECT_THAT(
       complete(R"({"controllers": [{"type": "ide", "disks": [{"ram": "1M"}, {"ram": "1M"}]}]})"),
       HasSubstr("an IDE channel has one disk"));
-  EXPECT_THAT(
-      complete(R"({"controllers": [{"type": "ide", "disks": [{"ram": "1M", "lun": 5}]}]})"),
-      HasSubstr("the disk of an IDE channel is lun 0, not 5"));
+  EXPECT_THAT(complete(R"({"controllers": [{"type": "ide", "disks": [{"ram": "1M", "lun": 5}]}]})"),
+              HasSubstr("the disk of an IDE channel is lun 0, not 5"));
   EXPECT_THAT(complete(R"({"controllers": [{}, {}, {}, {}, {}]})"),
               HasSubstr("5 controllers, at most 4"));
 }
@@ -134,6 +133,17 @@ TEST(DiskArgumentTest, MistakesAreNamed) {
   }
   EXPECT_THAT(std::string(ParseDisk("a.img,size=1").status().message()),
               HasSubstr("'size=1' is not read-only"));
+}
+
+TEST(PollingWarningTest, MoreThreadsThanCpus) {
+  Machine machine;
+  EXPECT_EQ(PollingWarning(machine, 2, 2), "");
+  machine.poll = true;
+  EXPECT_EQ(PollingWarning(machine, 2, 2),
+            "3 threads poll (the host and the virtual processors), but there are 2 CPUs for them: "
+            "they will stop each other for milliseconds");
+  EXPECT_THAT(PollingWarning(machine, 1, 1), HasSubstr("there is 1 CPU for them"));
+  EXPECT_EQ(PollingWarning(machine, 1, 2), "");
 }
 
 TEST(BytesTest, UnitsAndLimits) {
