@@ -198,6 +198,7 @@ void NbdConnection::Disconnect() {
 void NbdConnection::Submit(NbdOperation& operation) {
   operation.connection_ = this;
   operation.broken_since_.reset();
+  operation.submitted_at_ = executor_.Now();
   if (!ready_) return Wait(operation);
   Send(operation);
   Advance();
@@ -337,8 +338,11 @@ void NbdConnection::Retry() {
 // While there is something to wait for.
 void NbdConnection::OnTick() {
   const Instant now = executor_.Now();
-  const bool silent = ready_ ? !sent_.empty() && now - sent_.front().sent_at_ > deadlines_.answer
-                             : now - connect_began_ > deadlines_.handshake;
+  const auto too_long = [this](const NbdOperation& one) { return TookTooLong(one); };
+  const bool silent = ready_
+                          ? !sent_.empty() && (now - sent_.front().sent_at_ > deadlines_.answer ||
+                                               std::ranges::any_of(sent_, too_long))
+                          : now - connect_began_ > deadlines_.handshake;
   if (silent && !broken_) Retry();
   if (broken_) {
     Disconnect();
@@ -349,11 +353,15 @@ void NbdConnection::OnTick() {
   if (!tick_.armed() && (!ready_ || !sent_.empty())) tick_.Arm(now + deadlines_.pause);
 }
 
+bool NbdConnection::TookTooLong(const NbdOperation& operation) const {
+  return executor_.Now() - operation.submitted_at_ > deadlines_.whole;
+}
+
 void NbdConnection::EndTooOld() {
   const Instant now = executor_.Now();
   for (auto at = waiting_.begin(); at != waiting_.end();) {
     NbdOperation& operation = *at;
-    if (now - *operation.broken_since_ <= deadlines_.operation) {
+    if (now - *operation.broken_since_ <= deadlines_.operation && !TookTooLong(operation)) {
       ++at;
       continue;
     }
@@ -373,8 +381,9 @@ void NbdConnection::Report() {
     if (leaving && ready_) Retry();
     if (!leaving && operation.error_ != ENOTCONN) {
       operation.OnDone(operation.error_);
-    } else if (operation.broken_since_ &&
-               executor_.Now() - *operation.broken_since_ > deadlines_.operation) {
+    } else if (TookTooLong(operation) ||
+               (operation.broken_since_ &&
+                executor_.Now() - *operation.broken_since_ > deadlines_.operation)) {
       operation.OnDone(ETIMEDOUT);
     } else if (ready_) {
       if (!operation.broken_since_) operation.broken_since_ = executor_.Now();

@@ -7,6 +7,8 @@
 // Deadlines (NbdDeadlines): a handshake that takes too long, and an operation without an answer for too long, break the
 // connection. An operation that broke with a connection, or waited for one, `operation` ago ends with ETIMEDOUT when it
 // next waits; or with ESTALE when the server that is there now has another disk, or does less than the first told.
+// Whatever happened to it, an operation ends `whole` after Submit: a guest whose request is not answered for 120 s
+// (storvsc_controller.h: 60 s, and 30 s after each of two resets) gives up its controller with all disks.
 // What a server had acknowledged but not flushed may be lost with it (NbdWrites): the next flush then ends with EIO,
 // once, on whichever connection of the disk. With no connection nobody would notice, so the end of the last one flushes
 // what was not, and blocks for at most `leave`; when that fails it counts as lost.
@@ -35,6 +37,7 @@ struct NbdDeadlines {
   Duration handshake = std::chrono::seconds(10);
   Duration answer = std::chrono::seconds(60);
   Duration operation = std::chrono::seconds(60);
+  Duration whole = std::chrono::seconds(100);
   Duration leave = std::chrono::seconds(5);
   Duration pause = std::chrono::seconds(1);  // before another connection; how often one looks
 };
@@ -66,6 +69,7 @@ class NbdOperation : public boost::intrusive::list_base_hook<> {
   class NbdConnection* connection_ = nullptr;
   int error_ = 0;
   uint64_t covers_ = 0;  // kFlush: the writes that had ended
+  Instant submitted_at_{};
   Instant sent_at_{};
   std::optional<Instant> broken_since_;
 };
@@ -117,6 +121,7 @@ class NbdConnection {
   void Report();
   void Retry();
   void OnTick();
+  bool TookTooLong(const NbdOperation& operation) const;
   void EndTooOld();
   void Wait(NbdOperation& operation);
   void End(NbdOperation& operation, int error);

@@ -188,7 +188,17 @@ class NbdDiskQueue final : public BlockQueue {
       slot.for_one = true;
       return connection_->Submit(slot);
     }
+    if (error == ETIMEDOUT) EndWaiting();
     End(slot, ResultOf(error));
+  }
+
+  // What waits for a slot waits for the same server, and has done so while its guest counted.
+  void EndWaiting() {
+    while (!waiting_.empty()) {
+      BlockRequest& request = waiting_.front();
+      waiting_.pop_front();
+      completions_.End(request, BlockResult::kTimedOut);
+    }
   }
 
   void End(Slot& slot, BlockResult result) {

@@ -94,6 +94,38 @@ TEST_F(NbdFaultsTest, ASilentServerIsLeft) {
   EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
 }
 
+TEST_F(NbdFaultsTest, ARequestThatEveryServerIsSilentAboutEnds) {
+  Serve({.read = Read::kSilent});
+  Open({.handshake = std::chrono::seconds(10),
+        .answer = milliseconds(100),
+        .operation = std::chrono::hours(1),
+        .whole = milliseconds(500),
+        .pause = milliseconds(10)});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
+}
+
+TEST_F(NbdFaultsTest, RequestsThatWaitedForASlotEndWithThoseThatTimedOut) {
+  Serve({.read = Read::kSilent});
+  NbdDeadlines deadlines = kShort;
+  deadlines.answer = milliseconds(100);
+  Open(deadlines);
+  std::vector<TestRequest> requests(disk_->info().queue_depth + 2);
+  const BlockSegment segment = {memory_.data(), 512};
+  for (TestRequest& request : requests) {
+    request.bytes = 512;
+    request.segments = std::span(&segment, 1);
+    queue_->Submit(request);
+  }
+  while (!requests.front().last) executor_->RunOnce(/*may_sleep=*/true);
+  Serve({});
+  for (TestRequest& request : requests) {
+    while (!request.last) executor_->RunOnce(/*may_sleep=*/true);
+    EXPECT_EQ(request.last, BlockResult::kTimedOut);
+  }
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+}
+
 TEST_F(NbdFaultsTest, ASilentHandshakeIsGivenUp) {
   Serve({});
   NbdDeadlines deadlines = kShort;
