@@ -52,7 +52,7 @@ class System {
   };
 
   struct Options {
-    // Virtual processors; 0: two where there are CPUs for them (and, when they poll, one for the host), else one.
+    // Virtual processors; 0: two where there are CPUs for them (and, if they poll, for the host), else one.
     uint32_t cpus = 0;
     std::vector<const DeviceClass*> classes;    // the guest's drivers
     std::vector<const VspClass*> vsp_classes;   // one device of each is offered

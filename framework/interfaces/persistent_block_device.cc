@@ -1,5 +1,6 @@
 #include "framework/interfaces/persistent_block_device.h"
 
+#include <algorithm>
 #include <boost/intrusive/list.hpp>
 #include <cassert>
 #include <mutex>
@@ -70,6 +71,7 @@ class PersistentBlockQueue final : public BlockQueue {
     PersistentBlockQueue* queue = nullptr;
     BlockRequest* outer = nullptr;
     uint32_t aborted = 0;
+    Instant first_gone = kInfiniteFuture;  // of this request
   };
 
   void Begin(BlockRequest& request) {
@@ -77,6 +79,7 @@ class PersistentBlockQueue final : public BlockQueue {
     free_.pop_front();
     slot.outer = &request;
     slot.aborted = 0;
+    slot.first_gone = kInfiniteFuture;
     slot.operation = request.operation;
     slot.force_unit_access = request.force_unit_access;
     slot.may_unmap = request.may_unmap;
@@ -101,11 +104,17 @@ class PersistentBlockQueue final : public BlockQueue {
   void OnSlotDone(Slot& slot, BlockResult result) {
     --below_;
     if (result == BlockResult::kGone) usable_ = false;  // until there is another device
-    const bool again = result == BlockResult::kGone ||
+    const bool again = (result == BlockResult::kGone && MayComeBack(slot)) ||
                        (result == BlockResult::kAborted && ++slot.aborted < kAbortedMax);
     if (again) Park(slot);
     if (again || (below_ == 0 && !usable_)) changed_.Signal();
     if (!again) End(slot, result);
+  }
+
+  // A device that takes every request but this one would go and come back for ever.
+  bool MayComeBack(Slot& slot) {
+    slot.first_gone = std::min(slot.first_gone, executor_.Now());
+    return executor_.Now() - slot.first_gone < shared_->options.absence_max;
   }
 
   void End(Slot& slot, BlockResult result) {

@@ -12,7 +12,8 @@
 // (preferred and transfer sizes, queue depth, status, granularity, rotation) may differ.
 // Thread safety: Attach, Detach, info and bytes from any thread; queues as in block_device.h.
 // Ownership: shares the device; a queue keeps the disk's inside alive. Units: bytes, durations as named.
-// Errors: kGone for what waited longer than absence_max; kLost is handed on, because the memory is lost.
+// Errors: kGone for what waited longer than absence_max, and for what device after device ended with kGone for so
+// long; kLost is handed on, because the memory is lost.
 #ifndef VMBUSKIT_FRAMEWORK_INTERFACES_PERSISTENT_BLOCK_DEVICE_H_
 #define VMBUSKIT_FRAMEWORK_INTERFACES_PERSISTENT_BLOCK_DEVICE_H_
 

@@ -201,6 +201,34 @@ TEST_F(PersistentBlockDeviceTest, WhatWaitsTooLongEndsAlsoBehindAFullQueue) {
   }
 }
 
+// A hostile host answers for its disk, but says that there is none whenever it is read: the disk goes and comes back.
+TEST_F(PersistentBlockDeviceTest, ARequestThatEveryDeviceRefusesEndsInTheEnd) {
+  TestRequest request;
+  Submit(request);
+  int rounds = 0;
+  for (; rounds < 600 && request.ended == 0; ++rounds) {
+    End(*first_, BlockResult::kGone);
+    disk_.Detach();
+    Run(std::chrono::milliseconds(100));
+    EXPECT_EQ(disk_.Attach(first_), absl::OkStatus());
+    Run(std::chrono::milliseconds(900));
+  }
+  EXPECT_EQ(request.ended, 1);
+  EXPECT_EQ(request.last, BlockResult::kGone);
+  EXPECT_NEAR(rounds, 60, 2) << "a second each, absence_max in all";
+
+  TestRequest other;
+  Submit(other);
+  End(*first_, BlockResult::kGone);
+  EXPECT_EQ(other.ended, 0) << "each has its own time";
+  disk_.Detach();
+  Run();
+  EXPECT_EQ(disk_.Attach(second_), absl::OkStatus());
+  Run();
+  End(*second_, BlockResult::kOk);
+  EXPECT_EQ(other.last, BlockResult::kOk);
+}
+
 TEST_F(PersistentBlockDeviceTest, MoreThanTheDepthWaitsAndNothingIsAllocated) {
   std::vector<TestRequest> requests(10);
   const uint64_t before = ThreadAllocations();

@@ -27,5 +27,11 @@ TEST(ChildProgramTest, WhatCannotBeStartedOrDiesIsAnError) {
             absl::StatusCode::kAborted);
 }
 
+TEST(ChildProgramTest, WhatDoesNotEndIsKilled) {
+  const absl::StatusOr<int> code =
+      RunQuietly({FindSystemProgram("sleep"), "3600"}, std::chrono::milliseconds(50));
+  EXPECT_EQ(code.status().code(), absl::StatusCode::kDeadlineExceeded) << code.status();
+}
+
 }  // namespace
 }  // namespace vmbuskit

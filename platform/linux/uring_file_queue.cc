@@ -68,7 +68,10 @@ void UringFileQueue::Push() {
     waiting_.pop_front();
     in_kernel_.push_back(operation);
   }
-  if (broken_ != 0) return GiveUp(broken_);
+  if (broken_ != 0) {
+    GiveUp(broken_);
+    return Reap();  // what the kernel took before may have ended while nobody was told
+  }
   const int pushed = io_uring_submit(&ring_);
   // Out of memory or the completion queue is full: what ended makes room, and nothing is lost meanwhile.
   const bool passes = pushed >= 0 || pushed == -EAGAIN || pushed == -EBUSY || pushed == -EINTR;

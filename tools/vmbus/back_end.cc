@@ -40,7 +40,13 @@ absl::StatusOr<BackEnd> OpenFile(const DiskSpec& spec) {
 }  // namespace
 
 std::string BackEnd::TakeComplaint() {
-  const int error = file == nullptr ? 0 : file->first_error();
+  if (file == nullptr) return {};
+  if (file->sync_error() != 0 && !std::exchange(complained_of_sync, true)) {
+    complained = true;
+    return absl::StrCat(source, ": a sync failed (", std::strerror(file->sync_error()),
+                        "): what was written may be lost, and no flush succeeds until a restart");
+  }
+  const int error = file->first_error();
   if (error == 0 || std::exchange(complained, true)) return {};
   return absl::StrCat(source, ": ",
                       error == ENODATA ? "it has become shorter" : std::strerror(error));

@@ -24,8 +24,10 @@ struct BackEnd {
   std::shared_ptr<FileDisk> file;  // the same, when it is one
   std::string source;              // as people wrote it
   bool complained = false;
+  bool complained_of_sync = false;
 
-  // "disk.img: No space left on device", once after the file's first error; empty: there is nothing new to say.
+  // "disk.img: No space left on device", once after the file's first error, and once when a sync failed, because no
+  // flush succeeds from then on; empty: there is nothing new to say.
   std::string TakeComplaint();
 };
 

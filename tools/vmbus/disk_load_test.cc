@@ -8,6 +8,7 @@
 
 #include "devices/storvsc/host/null_disk.h"
 #include "devices/storvsc/host/ram_disk.h"
+#include "devices/storvsc/host/slow_disk.h"
 #include "framework/task/run_task.h"
 #include "gtest/gtest.h"
 #include "platform/allocation_counter.h"
@@ -122,6 +123,21 @@ TEST_F(DiskLoadTest, SeveralShareOutTheDisk) {
   EXPECT_EQ(disk->bytes_allocated(), uint64_t{1} << 20) << "each wrote a half";
   EXPECT_EQ(runner.Totals().writes.operations, 16u);
   EXPECT_EQ(runner.Totals().writes.bytes, uint64_t{1} << 20);
+}
+
+TEST_F(DiskLoadTest, RequestsThatNeverEndAreToldAlsoAfterAnotherFailure) {
+  auto fails = std::make_shared<RamDisk>(RamDisk::Options{.bytes = 1 << 20, .read_only = true});
+  auto hangs = std::make_shared<SlowDisk>(RamDisk::Options{.bytes = 1 << 20});
+  const std::vector<LoadRunner::Place> places = {{hangs, &executor_}, {fails, &other_}};
+  LoadRunner runner(executor_, places, {.pattern = {.kind = Kind::kWrite}, .depth = 1});
+  CancelScope until;
+  const std::optional<absl::Status> ran =
+      RunTask(sim_, executor_, runner.Run(until, [](const LoadProgress&) {}));
+  ASSERT_TRUE(ran.has_value());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(*ran)) << *ran;
+  EXPECT_EQ(hangs->waiting(), 1u);
+  const SimTurn turn = sim_.Enter(executor_);
+  hangs->EndAll();
 }
 
 TEST(BenchReportTest, FiguresOfOneSecond) {

@@ -25,7 +25,8 @@ Task<void> LoadRunner::RunOne(size_t index) {
   co_await SwitchTo(*executors_[index]);
   const absl::Status ran = co_await loads_[index]->Run();
   co_await SwitchTo(executor_);
-  status_.Update(ran);
+  // Before all others: a load with requests under way must not be destroyed, and the caller has to know.
+  if (status_.ok() || absl::IsDeadlineExceeded(ran)) status_ = ran;
   // One that failed leaves nothing to compare the others with.
   if (!ran.ok()) {
     for (const std::unique_ptr<DiskLoad>& load : loads_) load->RequestStop();

@@ -5,7 +5,8 @@
 //   LoadTotals totals = runner.Totals();
 //
 // Thread safety: `executor`'s. Lifetime: destroyed after Run, when no executor of a load runs any more or none of them
-// was left with requests (see DiskLoad). Errors: the first of the loads.
+// was left with requests (see DiskLoad). Errors: DeadlineExceeded if any load ended so, else
+// the first of the loads.
 #ifndef VMBUSKIT_TOOLS_VMBUS_LOAD_RUNNER_H_
 #define VMBUSKIT_TOOLS_VMBUS_LOAD_RUNNER_H_
 

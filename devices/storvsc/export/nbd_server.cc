@@ -189,8 +189,7 @@ Task<absl::Status> NbdServer::FlushDisk(std::shared_ptr<BlockDevice> disk, Durat
       co_await flush.ended().Wait(DeadlineIn(executor(), patience));
   if (!result.ok()) co_return result.status();
   EraseEndedFlushes();
-  // A disk that is gone has nothing left to flush.
-  if (*result == BlockResult::kOk || *result == BlockResult::kGone) co_return absl::OkStatus();
+  if (*result == BlockResult::kOk) co_return absl::OkStatus();
   co_return absl::DataLossError(
       absl::StrCat("the last flush of a disk failed: ", std::string(ToString(*result))));
 }
