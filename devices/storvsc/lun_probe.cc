@@ -13,6 +13,7 @@ namespace {
 constexpr uint32_t kLunsMax = 256;
 constexpr uint32_t kReportLunsBytes = 8 + 8 * kLunsMax;
 constexpr uint8_t kInquiryBytes = 96;
+constexpr uint8_t kInquiryBytesMin = 5;  // with fewer, ParseInquiry says nothing
 constexpr uint8_t kVpdBytes = 252;
 constexpr uint8_t kModeBytes = 64;
 constexpr uint8_t kEventBytes = 8;
@@ -58,9 +59,11 @@ Task<absl::StatusOr<std::vector<std::byte>>> LunProbe::Read(BlockAddress address
   absl::StatusOr<ScsiReply> reply = co_await caller_.ExecutePatiently(call);
   if (!reply.ok()) co_return reply.status();
   if (reply->absent()) co_return absl::NotFoundError("no such LUN");
-  if (reply->transient()) {
+  if (reply->has_no_medium()) co_return absl::FailedPreconditionError("no medium");
+  if (!reply->succeeded() && !reply->refused()) {
     co_return absl::AbortedError(absl::StrCat("cannot say what it is: ", reply->ToString()));
   }
+  if (reply->succeeded() && reply->transferred == 0) co_return absl::AbortedError("says nothing");
   data.resize(reply->succeeded() ? std::min<size_t>(reply->transferred, bytes) : 0);
   co_return data;
 }
@@ -92,6 +95,7 @@ Task<absl::StatusOr<std::vector<uint8_t>>> LunProbe::ReportLuns(uint8_t path, ui
       absl::StrCat("REPORT LUNS to ", path, ":", target, ": ", reply->ToString());
   if (reply->absent()) co_return absl::NotFoundError(what);
   if (reply->transient()) co_return absl::AbortedError(what);
+  if (!reply->succeeded() && !reply->refused()) co_return absl::UnknownError(what);
   co_return absl::UnimplementedError(what);
 }
 
@@ -100,10 +104,11 @@ Task<absl::StatusOr<std::optional<InquiryFacts>>> LunProbe::Inquire(BlockAddress
   absl::StatusOr<std::vector<std::byte>> data = co_await Read(address, cdb, 6, kInquiryBytes);
   if (absl::IsNotFound(data.status())) co_return std::nullopt;
   if (!data.ok()) co_return data.status();
-  // Only what succeeded counts: an untouched buffer looks like a disk (section 5.4).
+  // Only what came counts: an untouched buffer looks like a disk (section 5.4).
   const InquiryFacts facts = ParseInquiry(*data);
-  if (!facts.present) co_return std::nullopt;
-  co_return facts;
+  if (facts.present) co_return facts;
+  if (data->size() < kInquiryBytesMin) co_return absl::AbortedError("does not say what it is");
+  co_return std::nullopt;
 }
 
 Task<absl::StatusOr<bool>> LunProbe::IsThere(BlockAddress address) {
@@ -125,7 +130,7 @@ Task<absl::StatusOr<CapacityFacts>> LunProbe::ReadCapacity(BlockAddress address)
   data = co_await Read(address, cdb10, 10, kBytes10);
   if (!data.ok()) co_return data.status();
   if (data->empty()) {
-    co_return absl::FailedPreconditionError("READ CAPACITY (16) and (10) are both refused");
+    co_return absl::AbortedError("READ CAPACITY (16) and (10) are both refused");
   }
   co_return ParseCapacity10(*data);
 }
@@ -137,30 +142,38 @@ Task<absl::StatusOr<DiskFacts>> LunProbe::Identify(BlockAddress address, Inquiry
   if (!capacity.ok()) co_return capacity.status();
   facts.capacity = *capacity;
   // "Msft" disks have pages whatever version of SPC they claim (section 5.4).
-  absl::StatusOr<std::vector<std::byte>> data = co_await ReadVpd(address, 0x00);
+  absl::StatusOr<std::vector<std::byte>> data = co_await ReadVpd(address, scsi::kVpdPages);
   if (!data.ok()) co_return data.status();
   const VpdPages pages = ParseVpdPages(*data);
   const bool refused = data->empty();
-  for (const uint8_t page : {0x80, 0x83, 0xB0, 0xB1, 0xB2}) {
+  for (const uint8_t page : {scsi::kVpdSerial, scsi::kVpdId, scsi::kVpdLimits, scsi::kVpdRotation,
+                             scsi::kVpdProvisioning}) {
     if (!pages[page]) continue;
     data = co_await ReadVpd(address, page);
+    // Hosts fail this page in ways that say nothing about the disk (section 5.4).
+    if (page == scsi::kVpdSerial && absl::IsAborted(data.status())) continue;
     if (!data.ok()) co_return data.status();
-    if (data->empty()) co_return absl::NotFoundError("a page went while the disk was identified");
-    if (page == 0x80) facts.serial = ParseVpdSerial(*data);
-    if (page == 0x83) facts.id = ParseVpdId(*data);
-    if (page == 0xB0) facts.limits = ParseVpdLimits(*data);
-    if (page == 0xB1) facts.rotational = ParseVpdRotational(*data);
-    if (page == 0xB2) facts.provisioning = ParseVpdProvisioning(*data);
+    if (data->empty()) co_return absl::AbortedError("a page went while the disk was identified");
+    if (page == scsi::kVpdSerial) facts.serial = ParseVpdSerial(*data);
+    if (page == scsi::kVpdId) facts.id = ParseVpdId(*data);
+    if (page == scsi::kVpdLimits) facts.limits = ParseVpdLimits(*data);
+    if (page == scsi::kVpdRotation) facts.rotational = ParseVpdRotational(*data);
+    if (page == scsi::kVpdProvisioning) facts.provisioning = ParseVpdProvisioning(*data);
   }
-  const ScsiCdb mode_sense = {scsi::kModeSense6, 0, 0x08, 0, kModeBytes};
+  const ScsiCdb mode_sense = {scsi::kModeSense6, 0, scsi::kCachingPage, 0, kModeBytes};
   data = co_await Read(address, mode_sense, 6, kModeBytes);
+  // Nor does a mode that cannot be had: what is not known is taken for what does no harm, but not at the first trouble.
+  if (absl::IsAborted(data.status())) {
+    data = co_await Read(address, mode_sense, 6, kModeBytes);
+    if (absl::IsAborted(data.status())) data = std::vector<std::byte>();
+  }
   if (!data.ok()) co_return data.status();
   facts.caching = ParseModeSense6(*data);
   // Hosts refuse the pages of a LUN that is away as those that a LUN does not have. Is it back?
   if (refused) {
-    data = co_await ReadVpd(address, 0x00);
+    data = co_await ReadVpd(address, scsi::kVpdPages);
     if (!data.ok()) co_return data.status();
-    if (!data->empty()) co_return absl::NotFoundError("was away while it was identified");
+    if (!data->empty()) co_return absl::AbortedError("was away while it was identified");
   }
   co_return facts;
 }
@@ -170,7 +183,10 @@ Task<absl::StatusOr<MediumEvent>> LunProbe::PollMedium(BlockAddress address) {
   ScsiCdb cdb = {scsi::kGetEventStatus, 1, 0, 0, kMediaClassMask};
   cdb[8] = kEventBytes;
   absl::StatusOr<std::vector<std::byte>> data = co_await Read(address, cdb, 10, kEventBytes);
-  if (absl::IsNotFound(data.status()) || absl::IsAborted(data.status())) co_return MediumEvent{};
+  if (absl::IsNotFound(data.status()) || absl::IsAborted(data.status()) ||
+      absl::IsFailedPrecondition(data.status())) {
+    co_return MediumEvent{};
+  }
   if (!data.ok()) co_return data.status();
   co_return ParseMediumEvent(*data);
 }

@@ -8,7 +8,7 @@
 #define VMBUSKIT_DEVICES_STORVSC_SCSI_H_
 
 #include <array>
-#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -69,6 +69,21 @@ enum Opcode : uint8_t {
 inline constexpr uint8_t kReadCapacity16Action = 0x10;  // of kServiceActionIn16
 inline constexpr uint8_t kGetLbaStatusAction = 0x12;
 
+// Pages of vital product data, which INQUIRY asks for.
+enum VpdPage : uint8_t {
+  kVpdPages = 0x00,  // which there are
+  kVpdSerial = 0x80,
+  kVpdId = 0x83,
+  kVpdLimits = 0xB0,
+  kVpdRotation = 0xB1,
+  kVpdProvisioning = 0xB2,
+};
+// Of MODE SENSE.
+inline constexpr uint8_t kCachingPage = 0x08;
+inline constexpr uint8_t kWriteCacheEnabled = 0x04;    // in byte 2 of the page
+inline constexpr uint8_t kModeWriteProtected = 0x80;   // in the device-specific parameter
+inline constexpr uint8_t kModeForceUnitAccess = 0x10;  // the same: DPOFUA
+
 enum Status : uint8_t {
   kGood = 0x00,
   kCheckCondition = 0x02,
@@ -80,6 +95,7 @@ enum Status : uint8_t {
 
 enum SenseKey : uint8_t {
   kNoSense = 0x0,
+  kRecoveredError = 0x1,
   kNotReady = 0x2,
   kMediumError = 0x3,
   kHardwareError = 0x4,
@@ -138,5 +154,23 @@ inline void WriteBig32(void* to, uint32_t value) { internal::WriteBig(to, value)
 inline void WriteBig64(void* to, uint64_t value) { internal::WriteBig(to, value); }
 
 }  // namespace vmbuskit::scsi
+
+// Additional sense codes; the qualifiers that mean something here after their code.
+namespace vmbuskit::scsi_asc {
+inline constexpr uint8_t kNone = 0x00;
+inline constexpr uint8_t kBecomingReady = 0x04;  // or kept from it by a format and the like
+inline constexpr uint8_t kParameterListLength = 0x1A;
+inline constexpr uint8_t kInvalidOpcode = 0x20;
+inline constexpr uint8_t kLbaOutOfRange = 0x21;
+inline constexpr uint8_t kInvalidFieldInCdb = 0x24;
+inline constexpr uint8_t kLunNotSupported = 0x25;
+inline constexpr uint8_t kInvalidFieldInParameterList = 0x26;
+inline constexpr uint8_t kWriteProtected = 0x27;
+inline constexpr uint8_t kSpaceAllocationFailed = 0x07;  // the qualifier, of a thin disk
+inline constexpr uint8_t kParametersChanged = 0x2A;
+inline constexpr uint8_t kCapacityChanged = 0x09;  // the qualifier
+inline constexpr uint8_t kMediumNotPresent = 0x3A;
+inline constexpr uint8_t kTargetChanged = 0x3F;  // which LUNs there are, or what they are
+}  // namespace vmbuskit::scsi_asc
 
 #endif  // VMBUSKIT_DEVICES_STORVSC_SCSI_H_

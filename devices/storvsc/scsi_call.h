@@ -71,11 +71,18 @@ struct ScsiReply {
     return srb_status == storvsc::kSrbSuccess && scsi_status == scsi::kGood;
   }
   // Nobody is at that address (section 5.4).
-  bool absent() const {
-    const uint8_t code = srb_code();
-    return code == storvsc::kSrbInvalidLun || code == storvsc::kSrbInvalidTargetId ||
-           code == storvsc::kSrbInvalidPathId || code == storvsc::kSrbNoDevice ||
-           code == storvsc::kSrbNoHba || code == storvsc::kSrbSelectionTimeout;
+  bool absent() const { return judge().lun_gone; }
+  // It does not do that, or not for this initiator: there, and to the same question it will say the same.
+  bool refused() const {
+    const ScsiVerdict verdict = judge();
+    return verdict.action == ScsiAction::kEnd &&
+           (verdict.result == BlockResult::kNotSupported ||
+            verdict.result == BlockResult::kInvalid || verdict.result == BlockResult::kOutOfRange ||
+            verdict.result == BlockResult::kConflict);
+  }
+  bool has_no_medium() const {
+    const scsi::Sense codes = sense();
+    return codes.key == scsi::kNotReady && codes.asc == scsi_asc::kMediumNotPresent;
   }
   // It could not be said now: busy, interrupted by a reset, not ready yet. Ask again.
   bool transient() const { return judge().action != ScsiAction::kEnd; }

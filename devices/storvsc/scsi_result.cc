@@ -12,21 +12,38 @@ constexpr ScsiVerdict Later(BlockResult at_last) {
 }
 constexpr ScsiVerdict LunGone() { return {.result = BlockResult::kGone, .lun_gone = true}; }
 
+// Nobody is at that address (section 5.4): what else was answered counts for nothing. Whoever is told that his disk is
+// gone needs another one: if it is there after all, the scan brings it anew.
+constexpr bool IsAbsent(uint8_t srb_code) {
+  switch (srb_code) {
+    case storvsc::kSrbInvalidLun:
+    case storvsc::kSrbInvalidTargetId:
+    case storvsc::kSrbInvalidPathId:
+    case storvsc::kSrbNoDevice:
+    case storvsc::kSrbNoHba:
+    case storvsc::kSrbSelectionTimeout:
+      return true;
+    default:
+      return false;
+  }
+}
+
 ScsiVerdict JudgeUnitAttention(const scsi::Sense& sense) {
   ScsiVerdict verdict = Retry(BlockResult::kAborted);
-  // 2A/09 capacity changed, 3F LUNs or what they are changed.
-  verdict.rescan = (sense.asc == 0x2A && sense.ascq == 0x09) || sense.asc == 0x3F;
+  verdict.rescan =
+      (sense.asc == scsi_asc::kParametersChanged && sense.ascq == scsi_asc::kCapacityChanged) ||
+      sense.asc == scsi_asc::kTargetChanged;
   return verdict;
 }
 
 ScsiVerdict JudgeIllegalRequest(const scsi::Sense& sense) {
   switch (sense.asc) {
-    case 0x21:
+    case scsi_asc::kLbaOutOfRange:
       return End(BlockResult::kOutOfRange);
-    case 0x20:  // operation code
-    case 0x24:  // field of the CDB, such as an UNMAP that is not supported
+    case scsi_asc::kInvalidOpcode:
+    case scsi_asc::kInvalidFieldInCdb:  // such as an UNMAP that is not supported
       return End(BlockResult::kNotSupported);
-    case 0x25:
+    case scsi_asc::kLunNotSupported:
       return LunGone();
     default:
       return End(BlockResult::kInvalid);
@@ -35,19 +52,20 @@ ScsiVerdict JudgeIllegalRequest(const scsi::Sense& sense) {
 
 ScsiVerdict JudgeSense(const scsi::Sense& sense) {
   switch (sense.key) {
-    case 0x1:  // recovered
+    case scsi::kRecoveredError:
       return End(BlockResult::kOk);
     case scsi::kNotReady:
-      // 04: becoming ready, or a format or the like is going on.
-      return sense.asc == 0x04 ? Later(BlockResult::kTimedOut) : End(BlockResult::kMediumError);
+      return sense.asc == scsi_asc::kBecomingReady ? Later(BlockResult::kTimedOut)
+                                                   : End(BlockResult::kMediumError);
     case scsi::kIllegalRequest:
       return JudgeIllegalRequest(sense);
     case scsi::kUnitAttention:
       return JudgeUnitAttention(sense);
     case scsi::kDataProtect:
-      // 27/07: space for a thin disk could not be had.
-      return End(sense.asc == 0x27 && sense.ascq == 0x07 ? BlockResult::kNoSpace
-                                                         : BlockResult::kReadOnly);
+      return End(sense.asc == scsi_asc::kWriteProtected &&
+                         sense.ascq == scsi_asc::kSpaceAllocationFailed
+                     ? BlockResult::kNoSpace
+                     : BlockResult::kReadOnly);
     case scsi::kAbortedCommand:
       return Retry(BlockResult::kAborted);
     default:
@@ -72,13 +90,6 @@ std::optional<ScsiVerdict> JudgeScsiStatus(uint8_t status) {
 
 ScsiVerdict JudgeSrbCode(uint8_t code) {
   switch (code) {
-    // Whoever is told that his disk is gone needs another one: if it is there after all, the scan brings it anew.
-    case storvsc::kSrbInvalidLun:
-    case storvsc::kSrbNoDevice:
-    case storvsc::kSrbInvalidPathId:
-    case storvsc::kSrbInvalidTargetId:
-    case storvsc::kSrbNoHba:
-      return LunGone();
     case storvsc::kSrbBusy:
       return Later(BlockResult::kTimedOut);
     case storvsc::kSrbAborted:
@@ -87,7 +98,6 @@ ScsiVerdict JudgeSrbCode(uint8_t code) {
       return Retry(BlockResult::kAborted);
     case storvsc::kSrbTimeout:
     case storvsc::kSrbCommandTimeout:
-    case storvsc::kSrbSelectionTimeout:
       return End(BlockResult::kTimedOut);
     case storvsc::kSrbInvalidRequest:
     case storvsc::kSrbDataOverrun:
@@ -130,7 +140,7 @@ ScsiVerdict JudgeScsi(uint8_t srb_status, uint8_t scsi_status, std::span<const u
     return End(BlockResult::kOk);
   }
   const uint8_t code = srb_status & storvsc::kSrbCodeMask;
-  if (code == storvsc::kSrbInvalidLun) return LunGone();
+  if (IsAbsent(code)) return LunGone();
   if (const auto verdict = JudgeScsiStatus(scsi_status)) return *verdict;
   if (const auto parsed = ParseSense(sense); parsed && parsed->key != scsi::kNoSense) {
     return JudgeSense(*parsed);

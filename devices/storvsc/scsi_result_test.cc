@@ -50,6 +50,7 @@ TEST(ScsiResult, StatusWithoutSense) {
            Case{storvsc::kSrbInvalidLun, scsi::kBusy, lun_gone},
            Case{storvsc::kSrbNoDevice, 0, lun_gone},
            Case{storvsc::kSrbInvalidTargetId, 0, lun_gone},
+           Case{storvsc::kSrbSelectionTimeout, 2, lun_gone},
            Case{storvsc::kSrbBusy, 0, later},
            Case{storvsc::kSrbError, scsi::kBusy, later},
            Case{storvsc::kSrbError, scsi::kTaskSetFull, later},

@@ -14,8 +14,13 @@ bool EndsScan(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
 }
 
+// A serial number that could not be had this time says nothing about a disk with an id.
+bool SameSerial(const DiskFacts& a, const DiskFacts& b) {
+  return a.serial == b.serial || (!a.id.empty() && (a.serial.empty() || b.serial.empty()));
+}
+
 bool SameDisk(const DiskFacts& a, const DiskFacts& b) {
-  return a.id == b.id && a.serial == b.serial && a.inquiry.device_type == b.inquiry.device_type &&
+  return a.id == b.id && SameSerial(a, b) && a.inquiry.device_type == b.inquiry.device_type &&
          a.inquiry.vendor == b.inquiry.vendor && a.inquiry.product == b.inquiry.product &&
          a.capacity.block_bytes == b.capacity.block_bytes;
 }
@@ -93,12 +98,17 @@ Task<absl::Status> StorvscDisks::CheckOne(BlockAddress address) {
     absl::Status ends = Doubt(facts.status());
     // A disk that cannot say now what it is, is taken for what it was.
     if (!ends.ok() || absl::IsAborted(facts.status())) co_return ends;
+    if (absl::IsNotFound(facts.status())) {
+      Remove(address);
+      co_return absl::OkStatus();
+    }
   }
   const auto found = luns_.find(address);
   if (found == luns_.end()) co_return absl::OkStatus();
   Lun& lun = found->second;
   if (facts.ok() && lun.disk != nullptr && SameDisk(*facts, lun.facts)) {
     const bool resized = facts->capacity.blocks != lun.facts.capacity.blocks;
+    if (facts->serial.empty()) facts->serial = lun.facts.serial;
     lun.facts = *std::move(facts);
     if (resized) {
       ++resized_;
@@ -118,10 +128,13 @@ Task<absl::StatusOr<std::vector<uint8_t>>> StorvscDisks::LunsOf(uint8_t path, ui
   if (!topology_.report_luns) co_return std::vector<uint8_t>{0};
   absl::StatusOr<std::vector<uint8_t>> reported = co_await probe_.ReportLuns(path, target);
   const absl::StatusCode code = reported.status().code();
-  if (code != absl::StatusCode::kNotFound && code != absl::StatusCode::kUnimplemented) {
+  const bool failed = code == absl::StatusCode::kUnknown;
+  if (!failed && code != absl::StatusCode::kNotFound && code != absl::StatusCode::kUnimplemented) {
     co_return reported;
   }
-  // A refusal means that nobody is there, but for the target that every controller has.
+  // It may be there, and do better next time.
+  in_doubt_ |= failed;
+  // Else a refusal means that nobody is there, but for the target that every controller has.
   std::vector<uint8_t> luns;
   if (path != 0 || target != topology_.first_target) co_return luns;
   for (uint32_t lun = 0; lun < topology_.luns; ++lun) luns.push_back(static_cast<uint8_t>(lun));
@@ -147,6 +160,7 @@ Task<absl::Status> StorvscDisks::Add(BlockAddress address) {
   if (!inquiry->has_value()) co_return absl::OkStatus();
   absl::StatusOr<DiskFacts> facts = co_await Identify(address, **inquiry);
   if (absl::Status ends = Doubt(facts.status()); !ends.ok()) co_return ends;
+  if (absl::IsNotFound(facts.status())) co_return absl::OkStatus();
   Lun& lun = luns_[address];
   lun.facts.inquiry = **inquiry;
   Adopt(address, lun, std::move(facts));
@@ -164,7 +178,8 @@ Task<absl::StatusOr<DiskFacts>> StorvscDisks::Identify(BlockAddress address, Inq
 // The status, when it ends the scan.
 absl::Status StorvscDisks::Doubt(const absl::Status& status) {
   if (EndsScan(status)) return status;
-  if (absl::IsAborted(status)) in_doubt_ = true;
+  // NotFound: it went while it was looked at, and may be back.
+  if (absl::IsAborted(status) || absl::IsNotFound(status)) in_doubt_ = true;
   return absl::OkStatus();
 }
 

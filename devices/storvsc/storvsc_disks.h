@@ -56,7 +56,8 @@ class StorvscDisks {
   Task<absl::Status> Scan();
   Task<absl::Status> PollMedia();
   bool has_removable_media() const;
-  // In the last scan some LUN or target could not say what it is or has, being busy or not ready yet: scan again.
+  // In the last scan some LUN or target could not say what it is or has, being busy, not ready yet or failing: scan
+  // again. A disk that was published before stays meanwhile.
   bool in_doubt() const { return in_doubt_; }
 
   // What the disks learnt by the way: gone LUNs are taken away at once; true when a scan is wanted.

@@ -100,9 +100,8 @@ TEST_F(StorvscDisksTest, ALunThatIsAwayForAMomentIsPublishedWithAllThatItSays) {
                                            .scsi_status = scsi::kCheckCondition});
     };
     HostHints();
-    EXPECT_EQ(listener.journal, "") << int{page};
-    HostHints();
-    EXPECT_EQ(listener.journal, "+0:0:1 ") << int{page};
+    Run(std::chrono::seconds(3));
+    EXPECT_EQ(listener.journal, "+0:0:1 ") << int{page} << ": looked at again without a hint";
     EXPECT_EQ(Disk({.lun = 1})->info().id, "t10.6f6e65");
   }
 }
@@ -170,6 +169,139 @@ TEST_F(StorvscDisksTest, ADiskThatIsTooBusyForAScanIsKept) {
   busy = false;
   Run(std::chrono::seconds(3));
   EXPECT_EQ(listener.journal, "+0:0:0 +0:0:1 =0:0:0 ") << "looked at again without a hint";
+}
+
+// The ways in which a host fails a command that say nothing about who is there.
+constexpr HostAnswer kFailures[] = {
+    {.srb_status = storvsc::kSrbTimeout},
+    {.srb_status = storvsc::kSrbCommandTimeout},
+    {.srb_status = storvsc::kSrbInternalError},
+    {.srb_status = storvsc::kSrbError, .scsi_status = scsi::kCheckCondition},
+    {.srb_status = storvsc::kSrbError | storvsc::kSrbAutosenseValid,
+     .scsi_status = scsi::kCheckCondition,
+     .sense = {scsi::kHardwareError, 0x44, 0}},
+    {.srb_status = storvsc::kSrbSuccess | storvsc::kSrbQueueFrozen},
+    {.srb_status = storvsc::kSrbSuccess, .transferred = 0},
+};
+
+// What a scan asks a LUN, but for the modes: those are not needed.
+bool AsksWhatItIs(const HostCommand& command) {
+  switch (command.opcode()) {
+    case scsi::kInquiry:
+    case scsi::kReadCapacity10:
+    case scsi::kServiceActionIn16:
+    case scsi::kModeSense6:
+      return true;
+    default:
+      return false;
+  }
+}
+
+TEST_F(StorvscDisksTest, ADiskWhoseAnswersFailIsKeptAndLookedAtAgain) {
+  Start();
+  const std::shared_ptr<BlockDevice> disk = Disk();
+  for (const HostAnswer& failure : kFailures) {
+    // How many questions are answered before one fails, for as long as the scan asks anything.
+    for (int good = 0; good < 6; ++good) {
+      int left = good;
+      bool failed = false;
+      storvsp.intercept = [&](const HostCommand& command) {
+        if (!AsksWhatItIs(command) || left-- > 0) return false;
+        failed = true;
+        return storvsp.wire.Answer(command, failure);
+      };
+      HostHints();
+      ASSERT_TRUE(failed || good == 5);
+      EXPECT_EQ(listener.journal, "+0:0:0 ") << int{failure.srb_status} << " after " << good;
+      storvsp.intercept = nullptr;
+      storvsp.luns[{}].blocks = storvsp.luns[{}].blocks == 2048 ? 4096 : 2048;
+      Run(std::chrono::seconds(3));
+      const std::string seen = std::exchange(listener.journal, "+0:0:0 ");
+      // Without its modes (the last question) the rest is believed: nothing has to be looked at again.
+      if (good < 4) {
+        EXPECT_EQ(seen, "+0:0:0 =0:0:0 ") << "looked at again without a hint";
+      }
+      HostHints();
+      listener.journal = "+0:0:0 ";
+    }
+  }
+  EXPECT_EQ(Disk(), disk);
+}
+
+TEST_F(StorvscDisksTest, ADiskWhoseInquiryFailsAtFirstComesWithoutAHint) {
+  for (const HostAnswer& failure : kFailures) {
+    const auto lun = static_cast<uint8_t>(1 + (&failure - kFailures));
+    bool fails = true;
+    storvsp.intercept = [&](const HostCommand& command) {
+      return fails && command.request.lun == lun && command.opcode() == scsi::kInquiry &&
+             storvsp.wire.Answer(command, failure);
+    };
+    storvsp.luns[{.lun = lun}] = {};
+    controller == nullptr ? Start() : HostHints();
+    EXPECT_EQ(Disk({.lun = lun}), nullptr) << int{failure.srb_status};
+    fails = false;
+    Run(std::chrono::seconds(3));
+    EXPECT_NE(Disk({.lun = lun}), nullptr) << int{failure.srb_status};
+  }
+}
+
+TEST_F(StorvscDisksTest, ATargetWhoseListOfLunsFailsIsAskedAgain) {
+  for (const uint8_t path : {0, 1}) {
+    storvsp.luns[{.path = path, .lun = 3}] = {};
+    bool fails = true;
+    storvsp.intercept = [&](const HostCommand& command) {
+      return fails && command.request.path_id == path && command.opcode() == scsi::kReportLuns &&
+             storvsp.wire.Answer(command, kFailures[0]);
+    };
+    controller == nullptr ? Start() : HostHints();
+    // The target that every controller has is probed as if it did not know the command.
+    EXPECT_EQ(listener.journal, "+0:0:0 +0:0:3 ");
+    fails = false;
+    Run(std::chrono::seconds(3));
+  }
+  EXPECT_EQ(listener.journal, "+0:0:0 +0:0:3 +1:0:3 ");
+}
+
+// Hosts fail this page in ways that say nothing about the disk.
+TEST_F(StorvscDisksTest, ADiskWhoseSerialNumberCannotBeHadIsThereAllTheSame) {
+  bool fails = true;
+  const auto fail = [&](const HostCommand& command) {
+    const auto& cdb = command.request.cdb_or_sense;
+    if (command.opcode() != scsi::kInquiry || (cdb[1] & 1) == 0) return false;
+    static constexpr uint8_t kPages[] = {0, 0x00, 0, 3, 0x00, 0x80, 0x83};
+    static constexpr uint8_t kSerial[] = {0, 0x80, 0, 2, 'a', 'b'};
+    if (cdb[2] == scsi::kVpdId) return false;
+    if (cdb[2] == scsi::kVpdSerial && fails) return storvsp.wire.Answer(command, kFailures[2]);
+    const std::span<const uint8_t> page =
+        cdb[2] == scsi::kVpdSerial ? std::span<const uint8_t>(kSerial) : kPages;
+    return storvsp.wire.Answer(
+        command, {.transferred = storvsp.wire.CopyToGuest(command, std::as_bytes(page))});
+  };
+  storvsp.intercept = fail;
+  Start();
+  const std::shared_ptr<BlockDevice> disk = Disk();
+  ASSERT_NE(disk, nullptr);
+  for (const bool next : {false, true, false}) {
+    fails = next;
+    HostHints();
+    EXPECT_EQ(Disk(), disk);
+  }
+}
+
+TEST_F(StorvscDisksTest, ADiskIsGoneWhenNobodyAnswersForItsTarget) {
+  for (const uint8_t code : {storvsc::kSrbSelectionTimeout, storvsc::kSrbNoDevice}) {
+    bool gone = false;
+    storvsp.intercept = [&](const HostCommand& command) {
+      return gone && command.request.lun == 0 && command.opcode() != scsi::kReportLuns &&
+             storvsp.wire.Answer(command, {.srb_status = code});
+    };
+    controller == nullptr ? Start() : HostHints();
+    EXPECT_NE(Disk(), nullptr);
+    gone = true;
+    HostHints();
+    EXPECT_EQ(Disk(), nullptr) << int{code};
+    gone = false;
+  }
 }
 
 TEST_F(StorvscDisksTest, ADiskThatIsNotReadyYetComesWhenItIs) {

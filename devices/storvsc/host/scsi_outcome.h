@@ -25,17 +25,6 @@ struct ScsiOutcome {
   friend bool operator==(const ScsiOutcome&, const ScsiOutcome&) = default;
 };
 
-// Additional sense codes of illegal requests.
-namespace scsi_asc {
-inline constexpr uint8_t kParameterListLength = 0x1A;
-inline constexpr uint8_t kInvalidOpcode = 0x20;
-inline constexpr uint8_t kLbaOutOfRange = 0x21;
-inline constexpr uint8_t kInvalidFieldInCdb = 0x24;
-inline constexpr uint8_t kLunNotSupported = 0x25;
-inline constexpr uint8_t kInvalidFieldInParameterList = 0x26;
-inline constexpr uint8_t kNone = 0x00;
-}  // namespace scsi_asc
-
 namespace outcome {
 
 constexpr ScsiOutcome Good(uint32_t transferred = 0) { return {.transferred = transferred}; }
@@ -57,10 +46,11 @@ constexpr ScsiOutcome Overrun() {
   return Check(storvsc::kSrbDataOverrun, {scsi::kIllegalRequest, scsi_asc::kInvalidFieldInCdb, 0});
 }
 constexpr ScsiOutcome CapacityChanged() {
-  return Check(storvsc::kSrbError, {scsi::kUnitAttention, 0x2A, 0x09});
+  return Check(storvsc::kSrbError,
+               {scsi::kUnitAttention, scsi_asc::kParametersChanged, scsi_asc::kCapacityChanged});
 }
 constexpr ScsiOutcome WriteProtected() {
-  return Check(storvsc::kSrbError, {scsi::kDataProtect, 0x27, 0});
+  return Check(storvsc::kSrbError, {scsi::kDataProtect, scsi_asc::kWriteProtected, 0});
 }
 constexpr ScsiOutcome NoSpace() {
   return Check(storvsc::kSrbError, {scsi::kDataProtect, 0x27, 0x07});
