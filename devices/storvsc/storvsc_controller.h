@@ -67,10 +67,17 @@ struct StorvscProfile {
   Duration last_doubt_pause = std::chrono::seconds(30);
 };
 
-class StorvscController final : public Device,
-                                public BlockController,
-                                private StorvscLanesListener {
+class StorvscController : public Device, public BlockController, private StorvscLanesListener {
  public:
+  struct Counters {
+    uint64_t unsolicited = 0;
+    uint64_t unsolicited_ignored = 0;
+    uint64_t lun_resets = 0;
+    uint64_t bus_resets = 0;
+    uint64_t resets_failed = 0;
+    uint64_t subchannels_failed = 0;
+  };
+
   StorvscController(DeviceContext& context, const StorvscProfile& profile);
   ~StorvscController() override;
 
@@ -91,17 +98,9 @@ class StorvscController final : public Device,
   Task<void> InspectElsewhere(InspectNode& node) override;
 
   void SetListener(BlockControllerListener* listener) override;
+  const Counters& counters() const { return counters_; }
 
  private:
-  struct Counters {
-    uint64_t unsolicited = 0;
-    uint64_t unsolicited_ignored = 0;
-    uint64_t lun_resets = 0;
-    uint64_t bus_resets = 0;
-    uint64_t resets_failed = 0;
-    uint64_t subchannels_failed = 0;
-  };
-
   // StorvscLanesListener.
   void OnUnsolicited(uint32_t operation, std::span<const std::byte> packet) override;
   void OnOverdue() override;

@@ -197,6 +197,8 @@ void CampaignTotals::Add(uint64_t seed, const ScenarioResult& result) {
   packets += result.packets;
   signals += result.signals;
   needless_signals += result.needless_signals;
+  lun_resets += result.lun_resets;
+  bus_resets += result.bus_resets;
   // A sum, so that the order in which workers end their seeds does not count.
   uint64_t mixed = (seed + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9 ^ result.trace_hash;
   mixed = (mixed ^ (mixed >> 31)) * 0x94d049bb133111eb;

@@ -48,6 +48,8 @@ struct CampaignTotals {
   uint64_t packets = 0;
   uint64_t signals = 0;
   uint64_t needless_signals = 0;
+  uint64_t lun_resets = 0;
+  uint64_t bus_resets = 0;
   uint64_t hash = 0;  // over the trace hashes of all seeds, in any order
 
   void Add(uint64_t seed, const ScenarioResult& result);

@@ -31,6 +31,8 @@ void CampaignWorkerSlot::End(const ScenarioResult& result) {
   packets_.store(sum.packets, std::memory_order_relaxed);
   signals_.store(sum.signals, std::memory_order_relaxed);
   needless_signals_.store(sum.needless_signals, std::memory_order_relaxed);
+  lun_resets_.store(sum.lun_resets, std::memory_order_relaxed);
+  bus_resets_.store(sum.bus_resets, std::memory_order_relaxed);
   hash_.store(sum.hash, std::memory_order_relaxed);
   busy_.store(false, std::memory_order_release);
 }
@@ -51,6 +53,8 @@ CampaignTotals CampaignWorkerSlot::totals() const {
           .packets = packets_.load(kRelaxed),
           .signals = signals_.load(kRelaxed),
           .needless_signals = needless_signals_.load(kRelaxed),
+          .lun_resets = lun_resets_.load(kRelaxed),
+          .bus_resets = bus_resets_.load(kRelaxed),
           .hash = hash_.load(kRelaxed)};
 }
 
@@ -101,6 +105,8 @@ CampaignTotals CampaignBoard::totals() {
     sum.packets += one.packets;
     sum.signals += one.signals;
     sum.needless_signals += one.needless_signals;
+    sum.lun_resets += one.lun_resets;
+    sum.bus_resets += one.bus_resets;
     sum.hash += one.hash;
   }
   return sum;

@@ -50,6 +50,8 @@ class alignas(64) CampaignWorkerSlot {
   std::atomic<uint64_t> packets_ = 0;
   std::atomic<uint64_t> signals_ = 0;
   std::atomic<uint64_t> needless_signals_ = 0;
+  std::atomic<uint64_t> lun_resets_ = 0;
+  std::atomic<uint64_t> bus_resets_ = 0;
   std::atomic<uint64_t> hash_ = 0;
   std::atomic<bool> failed_ = false;
   FailureKind kind_ = FailureKind::kInvariant;

@@ -136,6 +136,24 @@ std::string ReplayCommand(const CampaignOptions& options, const CampaignFailure&
   return command;
 }
 
+// Users of disks hold no channels whose signals they could count.
+bool IsOfDisks(const CampaignOptions& options) { return options.workload == "storage"; }
+
+std::string EventsText(const CampaignOptions& options, const CampaignTotals& totals) {
+  const bool disks = IsOfDisks(options);
+  std::string text =
+      absl::StrFormat("events     %d turns, %d %s, %d faults injected\n", totals.turns,
+                      totals.packets, disks ? "disk requests" : "packets", totals.faults);
+  if (disks) {
+    absl::StrAppendFormat(&text, "resets     %d of LUNs, %d of buses\n", totals.lun_resets,
+                          totals.bus_resets);
+  } else {
+    absl::StrAppendFormat(&text, "signals    %d sent, %d needless (%.2f %%)\n", totals.signals,
+                          totals.needless_signals, totals.needless_percent());
+  }
+  return text;
+}
+
 std::string SummaryText(const CampaignOptions& options, const CampaignResult& result) {
   const CampaignTotals& totals = result.totals;
   std::string text =
@@ -148,10 +166,7 @@ std::string SummaryText(const CampaignOptions& options, const CampaignResult& re
   absl::StrAppendFormat(&text, "simulated  %.2f virtual hours, %.0f virtual seconds a second\n",
                         Seconds(totals.virtual_time) / 3600,
                         PerSecond(Seconds(totals.virtual_time), result.wall_time));
-  absl::StrAppendFormat(&text, "events     %d turns, %d packets, %d faults injected\n",
-                        totals.turns, totals.packets, totals.faults);
-  absl::StrAppendFormat(&text, "signals    %d sent, %d needless (%.2f %%)\n", totals.signals,
-                        totals.needless_signals, totals.needless_percent());
+  text += EventsText(options, totals);
   absl::StrAppendFormat(&text, "hash       %016x\n", totals.hash);
   if (const auto whole = WholeCampaignFailure(options, result))
     absl::StrAppend(&text, *whole, "\n");
@@ -174,14 +189,19 @@ std::string SummaryJson(const CampaignOptions& options, const CampaignResult& re
       {"seeds_per_second", PerSecond(static_cast<double>(totals.seeds), result.wall_time)},
       {"virtual_hours", Seconds(totals.virtual_time) / 3600},
       {"turns", totals.turns},
-      {"packets", totals.packets},
+      {IsOfDisks(options) ? "disk_requests" : "packets", totals.packets},
       {"faults", totals.faults},
-      {"signals", totals.signals},
-      {"needless_signals", totals.needless_signals},
-      {"needless_percent", totals.needless_percent()},
       {"hash", absl::StrFormat("%016x", totals.hash)},
       {"exit_code", ExitCode(options, result)},
   };
+  if (IsOfDisks(options)) {
+    json["lun_resets"] = totals.lun_resets;
+    json["bus_resets"] = totals.bus_resets;
+  } else {
+    json["signals"] = totals.signals;
+    json["needless_signals"] = totals.needless_signals;
+    json["needless_percent"] = totals.needless_percent();
+  }
   if (const auto whole = WholeCampaignFailure(options, result)) json["campaign_failure"] = *whole;
   if (result.failure) {
     json["failure"] = {{"seed", result.failure->seed},

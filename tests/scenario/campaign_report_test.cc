@@ -16,6 +16,8 @@ constexpr CampaignTotals kTotals = {.seeds = 250,
                                     .packets = 1200,
                                     .signals = 400,
                                     .needless_signals = 3,
+                                    .lun_resets = 17,
+                                    .bus_resets = 2,
                                     .hash = 0xabcdef};
 
 CampaignResult Passed() {
@@ -66,6 +68,22 @@ TEST(CampaignSummary, HasAllFigures) {
             "hash       0000000000abcdef\n");
 }
 
+TEST(CampaignSummary, ShowsOfDisksWhatCanBeCountedThere) {
+  const CampaignOptions options = {.first = 5, .seeds = 250, .jobs = 2, .workload = "storage"};
+  EXPECT_NE(SummaryText(options, Passed())
+                .find("events     5000 turns, 1200 disk requests, 31 faults injected\n"
+                      "resets     17 of LUNs, 2 of buses\n"
+                      "hash       0000000000abcdef\n"),
+            std::string::npos);
+  const auto json = nlohmann::json::parse(SummaryJson(options, Passed()));
+  EXPECT_EQ(json["disk_requests"], 1200);
+  EXPECT_EQ(json["lun_resets"], 17);
+  EXPECT_EQ(json["bus_resets"], 2);
+  for (const char* other : {"packets", "signals", "needless_signals", "needless_percent"}) {
+    EXPECT_FALSE(json.contains(other)) << other;
+  }
+}
+
 TEST(CampaignSummary, EndsWithTheFailureAndItsReplay) {
   const auto last_lines = [](const CampaignResult& result) {
     const std::string text = SummaryText({.seeds = 1000}, result);
@@ -102,7 +120,9 @@ TEST(CampaignSummary, SaysTheSameInJson) {
   EXPECT_EQ(json["turns"], 5000);
   EXPECT_EQ(json["packets"], 1200);
   EXPECT_EQ(json["faults"], 31);
+  EXPECT_EQ(json["signals"], 400);
   EXPECT_EQ(json["needless_percent"], 0.75);
+  EXPECT_FALSE(json.contains("lun_resets"));
   EXPECT_EQ(json["hash"], "0000000000abcdef");
   EXPECT_EQ(json["exit_code"], 1);
   EXPECT_EQ(json["failure"]["seed"], 251);

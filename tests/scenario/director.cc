@@ -66,6 +66,8 @@ ScenarioResult Director::Run() {
     result.packets = figures.packets;
     result.signals = figures.signals;
     result.needless_signals = figures.needless_wakeups;
+    result.lun_resets = figures.lun_resets;
+    result.bus_resets = figures.bus_resets;
   }
   return result;
 }

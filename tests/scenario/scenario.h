@@ -30,9 +30,11 @@ struct ScenarioResult {
   uint64_t turns = 0;
   Duration virtual_time{};
   uint64_t faults = 0;            // injected
-  uint64_t packets = 0;           // over all rings, both ways
-  uint64_t signals = 0;           // sent by either side
+  uint64_t packets = 0;           // over all rings, both ways; of the storage workload: requests that ended
+  uint64_t signals = 0;           // sent by either side; of the foundation workload
   uint64_t needless_signals = 0;  // found nothing to do
+  uint64_t lun_resets = 0;        // that the guest asked for; of the storage workload
+  uint64_t bus_resets = 0;
 };
 
 ScenarioResult RunScenario(const ScenarioOptions& options);

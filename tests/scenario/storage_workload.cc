@@ -170,8 +170,13 @@ class StorageWorkload final : public Workload, private DeviceObserver {
     for (const auto& disk : controllers_[device]->disks()) disk->Renew();
   }
 
+  void CountResets(const StorvscController::Counters& counters) {
+    lun_resets_ += counters.lun_resets;
+    bus_resets_ += counters.bus_resets;
+  }
+
   Figures figures() const override {
-    Figures figures;
+    Figures figures{.lun_resets = lun_resets_, .bus_resets = bus_resets_};
     for (const auto& controller : controllers_) {
       for (const auto& disk : controller->disks()) figures.packets += disk->figures().ended;
     }
@@ -306,13 +311,22 @@ class StorageWorkload final : public Workload, private DeviceObserver {
   const StoragePlan plan_;
   std::vector<std::unique_ptr<StorageController>> controllers_;
   std::vector<std::unique_ptr<StorageUser>> users_;
+  uint64_t lun_resets_ = 0;
+  uint64_t bus_resets_ = 0;
   DeviceClass scsi_class_;
   DeviceClass ide_class_;
   const std::array<const DeviceClass*, 2> classes_ = {&scsi_class_, &ide_class_};
 };
 
+// Hands its counters over when it goes, in whichever way.
+class CountedController final : public StorvscController {
+ public:
+  using StorvscController::StorvscController;
+  ~CountedController() override { current_workload->CountResets(counters()); }
+};
+
 std::unique_ptr<Device> CreateScsi(DeviceContext& context) {
-  return std::make_unique<StorvscController>(context, current_workload->plan().scsi);
+  return std::make_unique<CountedController>(context, current_workload->plan().scsi);
 }
 
 std::unique_ptr<Device> CreateIde(DeviceContext& context) {
@@ -323,7 +337,7 @@ std::unique_ptr<Device> CreateIde(DeviceContext& context) {
                       .luns = 1,
                       .report_luns = false};
   profile.subchannels = false;
-  return std::make_unique<StorvscController>(context, profile);
+  return std::make_unique<CountedController>(context, profile);
 }
 
 }  // namespace

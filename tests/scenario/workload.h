@@ -28,11 +28,14 @@ namespace vmbuskit {
 
 class Workload {
  public:
+  // What a workload does not count stays 0, and its campaign does not show it (campaign_report.cc).
   struct Figures {
     uint64_t packets = 0;
     uint64_t signals = 0;
     uint64_t wakeups = 0;
     uint64_t needless_wakeups = 0;
+    uint64_t lun_resets = 0;
+    uint64_t bus_resets = 0;
   };
 
   virtual ~Workload() = default;
