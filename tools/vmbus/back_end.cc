@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "devices/storvsc/host/nbd_disk.h"
 #include "devices/storvsc/host/null_disk.h"
 #include "devices/storvsc/host/ram_disk.h"
 #include "platform/linux/linux_block_file.h"
@@ -16,6 +15,10 @@ namespace {
 // The same for the same disk in every run, and another one for every disk of a machine.
 std::string IdOf(const DiskSpec& spec) {
   return absl::StrCat("vmbuskit ", spec.Text(), " ", spec.export_name.value_or(""));
+}
+
+const char* TextOf(int error) {
+  return error == ENODATA ? "it has become shorter" : std::strerror(error);
 }
 
 absl::StatusOr<BackEnd> OpenFile(const DiskSpec& spec) {
@@ -48,8 +51,16 @@ std::string BackEnd::TakeComplaint() {
   }
   const int error = file->first_error();
   if (error == 0 || std::exchange(complained, true)) return {};
-  return absl::StrCat(source, ": ",
-                      error == ENODATA ? "it has become shorter" : std::strerror(error));
+  return absl::StrCat(source, ": ", TextOf(error));
+}
+
+void BackEnd::Inspect(InspectNode& node) const {
+  node.Set("source", source);
+  node.Set("bytes", disk->bytes());
+  if (file != nullptr && file->first_error() != 0) {
+    node.Set("first_error", TextOf(file->first_error()));
+  }
+  if (nbd != nullptr) node.Set("reconnects", nbd->reconnects());
 }
 
 absl::StatusOr<BackEnd> OpenBackEnd(const DiskSpec& spec) {
@@ -77,7 +88,7 @@ absl::StatusOr<BackEnd> OpenBackEnd(const DiskSpec& spec) {
           spec.source,
           {.block_bytes = spec.block_bytes, .read_only = spec.read_only, .id = IdOf(spec)});
       if (!disk.ok()) return disk.status();
-      back_end.disk = *std::move(disk);
+      back_end.disk = back_end.nbd = *std::move(disk);
       return back_end;
     }
   }

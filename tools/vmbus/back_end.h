@@ -14,7 +14,9 @@
 
 #include "absl/status/statusor.h"
 #include "devices/storvsc/host/file_disk.h"
+#include "devices/storvsc/host/nbd_disk.h"
 #include "framework/interfaces/block_device.h"
+#include "framework/observe/inspect.h"
 #include "tools/vmbus/machine.h"
 
 namespace vmbuskit {
@@ -22,6 +24,7 @@ namespace vmbuskit {
 struct BackEnd {
   std::shared_ptr<BlockDevice> disk;
   std::shared_ptr<FileDisk> file;  // the same, when it is one
+  std::shared_ptr<NbdDisk> nbd;    // the same
   std::string source;              // as people wrote it
   bool complained = false;
   bool complained_of_sync = false;
@@ -29,6 +32,7 @@ struct BackEnd {
   // "disk.img: No space left on device", once after the file's first error, and once when a sync failed, because no
   // flush succeeds from then on; empty: there is nothing new to say.
   std::string TakeComplaint();
+  void Inspect(InspectNode& node) const;
 };
 
 absl::StatusOr<BackEnd> OpenBackEnd(const DiskSpec& spec);

@@ -36,7 +36,8 @@ Task<std::string> ControlSession::Answer(ControlRequest request) {
     const std::vector<DeviceInfo> devices = co_await system().Describe();
     co_return EncodeDevices(DeviceRows(devices));
   }
-  const InspectNode tree = co_await system().Inspect();
+  InspectNode tree = co_await system().Inspect();
+  co_await InspectMore(tree);
   co_return EncodeTree(tree, request.path);
 }
 

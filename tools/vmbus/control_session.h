@@ -32,6 +32,12 @@ class ControlSession : public Session, private ControlHandler {
   void Say(std::string_view line) override;
   bool json() const { return json_; }
 
+  // Adds to what `vmbus inspect` shows of guest and host. Not started once StopControlSocket was asked for.
+  virtual Task<void> InspectMore(InspectNode& tree) {
+    (void)tree;
+    co_return;
+  }
+
  private:
   Task<std::string> Answer(ControlRequest request) override;
   absl::Status TryServeControlSocket();

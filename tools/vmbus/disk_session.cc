@@ -100,6 +100,17 @@ Task<absl::Status> DiskSession::OnStopping() {
   co_return co_await StopControlSocket();
 }
 
+Task<void> DiskSession::InspectMore(InspectNode& tree) {
+  for (size_t c = 0; c < opened_.back_ends.size(); ++c) {
+    for (size_t d = 0; d < opened_.back_ends[c].size(); ++d) {
+      const DiskSpec& spec = opened_.machine.controllers[c].disks[d];
+      const std::string name = spec.export_name.value_or(absl::StrCat(c, ":", d));
+      opened_.back_ends[c][d].Inspect(tree.Child("back_ends").Child(name));
+    }
+  }
+  co_return;
+}
+
 void DiskSession::Show(const std::vector<DeviceRow>& rows) {
   (void)rows;
   Complain();

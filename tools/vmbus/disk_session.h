@@ -60,6 +60,8 @@ class DiskSession : public ControlSession {
 
   absl::Status OnStarted() override;
   Task<absl::Status> OnStopping() override;
+  // The back ends.
+  Task<void> InspectMore(InspectNode& tree) override;
   // Says what went wrong at the back ends.
   void Show(const std::vector<DeviceRow>& rows) override;
 

@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "devices/storvsc/export/nbd_server.h"
+#include "framework/task/deadline.h"
+#include "framework/task/gate.h"
 #include "platform/linux/linux_streams.h"
 #include "platform/linux/tls_guard.h"
 #include "tools/vmbus/chaos.h"
@@ -64,9 +66,18 @@ class RunSession final : public DiskSession {
     // Requests that did not end still use the disks; a flush that failed does not, but must be heard of.
     if (!stopped.ok() && !server_->exports().empty()) co_return stopped;
     if (!stopped.ok()) End(stopped);
+    const absl::Status alone = co_await inspections_->Close(DeadlineIn(system().executor()));
+    if (!alone.ok()) co_return alone;
     server_.reset();
     streams_.clear();
     co_return absl::OkStatus();
+  }
+
+  Task<void> InspectMore(InspectNode& tree) override {
+    co_await DiskSession::InspectMore(tree);
+    if (!inspections_.has_value()) co_return;
+    const Gate::Holder holder = inspections_->Enter();
+    if (holder) co_await server_->Inspect(tree.Child("nbd"));
   }
 
   void MakeServer() {
@@ -81,6 +92,7 @@ class RunSession final : public DiskSession {
                                        .connections_max = plan.connections_max,
                                        .limits = {.buffer_bytes_max = plan.buffer_bytes_max},
                                        .guard = serving_.guard.get()});
+    inspections_.emplace(system().executor(), "looks at the NBD server");
     if (plan.connections_max == opened().machine.nbd.connections_max) return;
     Say(absl::StrCat("the guest's memory is enough for ", plan.connections_max,
                      " NBD connections at a time"));
@@ -126,6 +138,7 @@ class RunSession final : public DiskSession {
   std::vector<ServedDisk> served_;
   std::vector<std::unique_ptr<LinuxStreams>> streams_;
   std::optional<NbdServer> server_;
+  std::optional<Gate> inspections_;  // of it
   std::optional<Chaos> chaos_;
 };
 

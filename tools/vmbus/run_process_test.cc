@@ -83,6 +83,16 @@ TEST_F(RunTest, ServesUntilCtrlC) {
   const Ended list = RunToEnd(Vmbus({"ls"}));
   EXPECT_NE(list.out.find("\nstorvsc "), std::string::npos) << list.out << list.err;
 
+  const Ended inside = RunToEnd(Vmbus({"inspect", "nbd", "--json"}));
+  const Json nbd = Json::parse(inside.out, nullptr, false);
+  ASSERT_TRUE(nbd.is_object()) << inside.out << inside.err;
+  EXPECT_EQ(nbd["connections_in_all"], 0);
+  EXPECT_EQ(nbd["refused"], 0);
+  EXPECT_EQ(nbd["export disk0"]["requests"], 0);
+  EXPECT_EQ(nbd["export scratch"]["errors"], 0);
+  const Ended ends = RunToEnd(Vmbus({"inspect", "back_ends/disk0", "--json"}));
+  EXPECT_NE(ends.out.find("a.img"), std::string::npos) << ends.out << ends.err;
+
   const Ended locked = RunToEnd(Vmbus({"run", "--disk=" + image, "--nbd=tcp:0"}));
   EXPECT_EQ(locked.exit_code, 1);
   EXPECT_NE(locked.err.find("a.img: locked by somebody"), std::string::npos) << locked.err;

@@ -81,6 +81,7 @@ void NbdServer::OnConnection() {
     if (stream == nullptr) continue;
     next_worker_ = (next_worker_ + 1) % workers_.size();
     connections_.fetch_add(1, std::memory_order_relaxed);
+    ++accepted_;
     handovers_.Spawn(HandOver(worker, std::move(stream), TlsFor(*listener)));
   }
   if (connections() < options_.connections_max) return;
@@ -206,6 +207,29 @@ std::vector<std::string> NbdServer::exports() const {
   std::vector<std::string> names;
   for (const Export& entry : exports_) names.push_back(entry.name);
   return names;
+}
+
+Task<void> NbdServer::Inspect(InspectNode& node) {
+  NbdFigures figures;
+  for (const std::unique_ptr<NbdWorker>& worker : workers_) {
+    co_await SwitchTo(worker->executor());
+    worker->AddTo(figures);
+  }
+  co_await SwitchTo(executor());
+  node.Set("connections", connections());
+  node.Set("connections_max", options_.connections_max);
+  node.Set("connections_in_all", accepted_);
+  node.Set("refused", figures.refused);
+  node.Set("failed", figures.failed);
+  if (!figures.last_error.ok()) {
+    node.Set("last_error", std::string(figures.last_error.message()));
+  }
+  for (const auto& [name, entry] : figures.exports) {
+    InspectNode& child = node.Child(absl::StrCat("export ", name));
+    child.Set("connections", entry.connections);
+    child.Set("requests", entry.counters.requests);
+    child.Set("errors", entry.counters.errors);
+  }
 }
 
 }  // namespace vmbuskit

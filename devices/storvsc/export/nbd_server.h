@@ -30,6 +30,7 @@
 
 #include "absl/status/status.h"
 #include "devices/storvsc/export/nbd_worker.h"
+#include "framework/observe/inspect.h"
 #include "framework/task/deadline.h"
 #include "framework/task/spawn.h"
 #include "framework/task/task.h"
@@ -67,6 +68,9 @@ class NbdServer {
   std::vector<StreamAddress> addresses() const;
   uint32_t connections() const { return connections_.load(std::memory_order_relaxed); }
   std::vector<std::string> exports() const;
+  // Connections and requests, now and in all, and what went wrong last. Visits every executor; the server must not be
+  // destroyed meanwhile.
+  Task<void> Inspect(InspectNode& node);
 
  private:
   class Flush;
@@ -91,6 +95,7 @@ class NbdServer {
   std::vector<std::unique_ptr<StreamListener>> listeners_;
   std::vector<Export> exports_;  // in the order of their arrival
   std::atomic<uint32_t> connections_ = 0;
+  uint64_t accepted_ = 0;
   size_t next_worker_ = 0;
   bool full_ = false;
   Event room_;

@@ -49,6 +49,8 @@ class NbdServerConnection final : private NbdSessionOwner {
 
   // Empty until it chose one.
   const std::string& export_name() const { return session_.export_info().name; }
+  bool in_transmission() const { return session_.in_transmission(); }
+  NbdCounters counters() const { return session_.counters(); }
   const absl::Status& error() const { return error_; }
 
  private:

@@ -86,6 +86,22 @@ class NbdServerTest : public testing::Test {
   }
   Client Connect() { return Client(*executor_, server_->addresses().front()); }
 
+  InspectNode Look() {
+    InspectNode node;
+    TaskGroup group(*executor_, "look");
+    group.Spawn(server_->Inspect(node));
+    while (group.running() > 0) executor_->RunOnce(/*may_sleep=*/true);
+    return node;
+  }
+  static uint64_t Value(const InspectNode& root, std::string_view path, std::string_view name) {
+    const InspectNode* const node = root.Find(path);
+    if (node == nullptr) return ~uint64_t{0};
+    for (const auto& [key, value] : node->values()) {
+      if (key == name) return std::get<uint64_t>(value);
+    }
+    return ~uint64_t{0};
+  }
+
   void TearDown() override {
     disk_->hold = false;
     while (!disk_->held.empty()) disk_->Carry();
@@ -99,6 +115,44 @@ class NbdServerTest : public testing::Test {
   std::shared_ptr<TestDisk> disk_ = std::make_shared<TestDisk>();
   std::optional<NbdServer> server_;
 };
+
+TEST_F(NbdServerTest, TellsWhoCameAndWhatWentWrong) {
+  ASSERT_TRUE(Start().ok());
+  {
+    Client client = Connect();
+    ASSERT_TRUE(client.Go("disk"));
+    EXPECT_EQ(client.Ask(Wire().Request(nbd::kCmdFlush, 1, 0, 0)).error, 0u);
+    EXPECT_NE(client.Ask(Wire().Request(nbd::kCmdRead, 2, 1 << 30, 512)).error, 0u);
+    disk_->hold = true;
+    client.Send(Wire().Request(nbd::kCmdFlush, 3, 0, 0));
+    while (disk_->held.empty()) Turn();
+    disk_->hold = false;
+    disk_->End(BlockResult::kMediumError);
+    EXPECT_EQ(Replies(client.Receive(sizeof(nbd::SimpleReply))).TakeSimple().cookie, 3u);
+    const InspectNode node = Look();
+    EXPECT_EQ(Value(node, "", "connections"), 1u);
+    EXPECT_EQ(Value(node, "export disk", "connections"), 1u);
+    EXPECT_EQ(Value(node, "export disk", "requests"), 3u);
+    EXPECT_EQ(Value(node, "export disk", "errors"), 2u);
+  }
+  Client liar = Connect();
+  liar.Send(Wire().Flags(0xFFFF));
+  (void)liar.Receive(sizeof(nbd::Greeting));
+  EXPECT_TRUE(liar.AtEnd());
+  Client later = Connect();
+  ASSERT_TRUE(later.Go("disk"));
+  later.Send(Wire().Put(nbd::Be64(0)).Put(nbd::Be64(0)).Put(nbd::Be64(0)).Put(nbd::Be32(0)));
+  EXPECT_TRUE(later.AtEnd());
+  while (server_->connections() != 0) Turn();
+  const InspectNode node = Look();
+  EXPECT_EQ(Value(node, "", "connections"), 0u);
+  EXPECT_EQ(Value(node, "", "connections_in_all"), 3u);
+  EXPECT_EQ(Value(node, "", "refused"), 1u);
+  EXPECT_EQ(Value(node, "", "failed"), 1u);
+  EXPECT_NE(node.ToJson().find("magic"), std::string::npos) << node.ToJson();
+  EXPECT_EQ(Value(node, "export disk", "requests"), 3u) << "also of those that have gone";
+  EXPECT_EQ(Value(node, "export disk", "errors"), 2u);
+}
 
 TEST_F(NbdServerTest, AClientReadsWhatItWrote) {
   ASSERT_TRUE(Start().ok());

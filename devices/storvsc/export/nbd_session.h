@@ -56,6 +56,7 @@ class NbdSession {
   bool finished() const;
   bool in_transmission() const { return transmission_.has_value(); }
   uint32_t in_flight() const { return transmission_ ? transmission_->in_flight() : 0; }
+  NbdCounters counters() const { return transmission_ ? transmission_->counters() : NbdCounters(); }
   // Empty until an export was chosen.
   const NbdExportInfo& export_info() const { return handshake_.agreement().info; }
   const absl::Status& error() const;

@@ -93,6 +93,7 @@ bool NbdTransmission::TakeRequest(std::span<const std::byte> header) {
     Stop();
     return true;
   }
+  ++counters_.requests;
   NbdSlot& slot = free_.Pop();
   slot.request = request;
   slot.flush_after = false;
@@ -140,6 +141,7 @@ void NbdTransmission::BeginOther(NbdSlot& slot) {
 
 // A write's data come all the same: its answer follows them.
 void NbdTransmission::Refuse(NbdSlot& slot, nbd::Error error, std::string_view message) {
+  ++counters_.errors;
   slot.AnswerError(error, message, structured_);
   if (slot.request.command != nbd::kCmdWrite || slot.request.bytes == 0) return Answer(slot);
   filling_ = &slot;
@@ -200,6 +202,7 @@ void NbdTransmission::OnSlotDone(NbdSlot& slot, BlockResult result) {
   if (result == BlockResult::kLost) pool_.Lose(slot.buffer);
   if (result == BlockResult::kGone || result == BlockResult::kLost) Stop();
   if (result != BlockResult::kOk) {
+    ++counters_.errors;
     const bool fast = (slot.request.flags & nbd::kFlagFastZero) != 0;
     const bool slow = result == BlockResult::kNotSupported && fast;
     slot.AnswerError(slow ? nbd::kENotSup : NbdErrorOf(result, command), ToString(result),

@@ -45,6 +45,17 @@ struct NbdLimits {
   size_t buffer_bytes_max = 32 << 20;
 };
 
+struct NbdCounters {
+  uint64_t requests = 0;  // that were taken, without DISC
+  uint64_t errors = 0;    // of these, answered with one
+
+  NbdCounters& operator+=(const NbdCounters& more) {
+    requests += more.requests;
+    errors += more.errors;
+    return *this;
+  }
+};
+
 class NbdTransmission final : private NbdSlotOwner {
  public:
   NbdTransmission(std::shared_ptr<BlockDevice> disk, Executor& executor,
@@ -72,6 +83,7 @@ class NbdTransmission final : private NbdSlotOwner {
   // Stopped (by Stop, the client's DISC, or because the disk is gone), and everything ended and was sent.
   bool finished() const { return stopping_ && in_flight_ == 0 && unsent_.empty(); }
   uint32_t in_flight() const { return in_flight_; }
+  const NbdCounters& counters() const { return counters_; }
   const absl::Status& error() const { return error_; }
 
  private:
@@ -107,6 +119,7 @@ class NbdTransmission final : private NbdSlotOwner {
   size_t payload_left_ = 0;
   uint32_t in_flight_ = 0;
   bool stopping_ = false;
+  NbdCounters counters_;
   absl::Status error_;
 };
 

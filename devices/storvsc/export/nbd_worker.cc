@@ -16,7 +16,7 @@ NbdWorker::NbdWorker(Streams& streams, const NbdServerConnection::Options& optio
 NbdWorker::~NbdWorker() { assert(connections_.empty()); }
 
 void NbdWorker::AddExport(const NbdExportOptions& options, std::shared_ptr<BlockDevice> disk) {
-  exports_[options.name] = {options, std::move(disk)};
+  exports_[options.name] = {.options = options, .disk = std::move(disk)};
 }
 
 void NbdWorker::AddConnection(std::unique_ptr<Stream> stream, NbdTls tls) {
@@ -50,10 +50,32 @@ std::shared_ptr<BlockDevice> NbdWorker::OpenDisk(const NbdExportInfo& info) {
 }
 
 void NbdWorker::OnConnectionEnded(NbdServerConnection& connection) {
-  if (!connection.error().ok()) last_error_ = connection.error();
+  if (!connection.error().ok()) {
+    ++(connection.in_transmission() ? failed_ : refused_);
+    last_error_ = connection.error();
+    last_error_at_ = executor().Now();
+  }
+  const auto used = exports_.find(connection.export_name());
+  if (used != exports_.end()) used->second.counters += connection.counters();
   connections_.erase(&connection);
   for (OneShot<void>* waiting : waiting_) waiting->Set();
   on_connection_ended_();
+}
+
+void NbdWorker::AddTo(NbdFigures& figures) const {
+  figures.refused += refused_;
+  figures.failed += failed_;
+  if (!last_error_.ok() && last_error_at_ >= figures.last_error_at) {
+    figures.last_error = last_error_;
+    figures.last_error_at = last_error_at_;
+  }
+  for (const auto& [name, entry] : exports_) figures.exports[name].counters += entry.counters;
+  for (const auto& [key, connection] : connections_) {
+    const auto used = figures.exports.find(connection->export_name());
+    if (used == figures.exports.end() || !connection->in_transmission()) continue;
+    ++used->second.connections;
+    used->second.counters += connection->counters();
+  }
 }
 
 size_t NbdWorker::Count(const std::optional<std::string>& name) const {

@@ -25,6 +25,20 @@
 
 namespace vmbuskit {
 
+// What happened at a server.
+struct NbdFigures {
+  struct Export {
+    uint32_t connections = 0;  // now
+    NbdCounters counters{};    // of these and of those that have ended
+  };
+  std::map<std::string, Export, std::less<>> exports{};
+  uint64_t refused = 0;  // connections that ended with an error before they had an export
+  uint64_t failed = 0;   // and afterwards
+  // Of the last connection that did not end in agreement, and when.
+  absl::Status last_error{};
+  Instant last_error_at{};
+};
+
 class NbdWorker final : private NbdServerConnectionOwner {
  public:
   // `on_connection_ended`: on this worker's executor.
@@ -46,13 +60,14 @@ class NbdWorker final : private NbdServerConnectionOwner {
   Task<absl::Status> Stop(Duration patience, Duration disk_patience);
 
   size_t connections() const { return connections_.size(); }
-  // Of the last connection that did not end in agreement.
-  const absl::Status& last_error() const { return last_error_; }
+  // Adds what happened here.
+  void AddTo(NbdFigures& figures) const;
 
  private:
   struct Export {
     NbdExportOptions options;
     std::shared_ptr<BlockDevice> disk;
+    NbdCounters counters{};  // of connections that have ended
   };
 
   std::optional<NbdExportInfo> Find(std::string_view name) override;
@@ -74,7 +89,10 @@ class NbdWorker final : private NbdServerConnectionOwner {
   std::string default_name_;
   std::map<NbdServerConnection*, std::unique_ptr<NbdServerConnection>> connections_;
   std::vector<OneShot<void>*> waiting_;  // for an end
+  uint64_t refused_ = 0;
+  uint64_t failed_ = 0;
   absl::Status last_error_;
+  Instant last_error_at_{};
 };
 
 }  // namespace vmbuskit

@@ -346,7 +346,7 @@ void NbdConnection::OnTick() {
   if (silent && !broken_) Retry();
   if (broken_) {
     Disconnect();
-    ++reconnects_;
+    writes_.reconnects.fetch_add(1, std::memory_order_relaxed);
     Connect();
   }
   EndTooOld();

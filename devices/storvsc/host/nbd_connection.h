@@ -42,12 +42,13 @@ struct NbdDeadlines {
   Duration pause = std::chrono::seconds(1);  // before another connection; how often one looks
 };
 
-// What all connections of a disk know of its writes. Any thread.
+// What all connections of a disk know of its writes, and how often they were made again. Any thread.
 struct NbdWrites {
   std::atomic<uint64_t> ended = 0;    // without FUA
   std::atomic<uint64_t> flushed = 0;  // of these
   std::atomic<bool> lost = false;     // perhaps; and no flush has told
   std::atomic<uint32_t> ready = 0;    // connections that would notice a break
+  std::atomic<uint64_t> reconnects = 0;
 };
 
 class NbdOperation : public boost::intrusive::list_base_hook<> {
@@ -102,7 +103,6 @@ class NbdConnection {
   ~NbdConnection();
 
   void Submit(NbdOperation& operation);
-  uint64_t reconnects() const { return reconnects_; }
 
  private:
   using Operations = boost::intrusive::list<NbdOperation>;
@@ -145,7 +145,6 @@ class NbdConnection {
   Operations ended_;
   Event report_;
   Timer tick_;
-  uint64_t reconnects_ = 0;
 };
 
 }  // namespace vmbuskit

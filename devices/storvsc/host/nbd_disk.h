@@ -38,6 +38,8 @@ class NbdDisk final : public BlockDevice, public std::enable_shared_from_this<Nb
 
   const BlockInfo& info() const override { return info_; }
   uint64_t bytes() const override { return bytes_; }
+  // Of all its connections; any thread.
+  uint64_t reconnects() const { return writes_.reconnects; }
   std::unique_ptr<BlockQueue> OpenQueue(Executor& executor) override;
   absl::StatusOr<BlockBuffer> AllocateBuffer(size_t bytes) override {
     return BlockBuffer::OfHeap(bytes);
