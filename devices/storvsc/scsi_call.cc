@@ -63,15 +63,14 @@ Task<absl::StatusOr<ScsiReply>> ScsiCaller::Execute(ScsiCall call) {
   BlockBuffer buffer;
   AwaitedCommand command(context_.executor());
   BlockSegment segment;
-  if (!call.data.empty()) {
+  const size_t bytes = std::max(call.data.size(), call.source.size());
+  if (bytes != 0) {
     absl::StatusOr<BlockBuffer> allocated =
-        BlockBuffer::OfGuest(context_.memory(), context_.pages(), call.data.size());
+        BlockBuffer::OfGuest(context_.memory(), context_.pages(), bytes);
     if (!allocated.ok()) co_return allocated.status();
     buffer = *std::move(allocated);
-    if (call.direction == storvsc::kDataOut) {
-      std::memcpy(buffer.bytes().data(), call.data.data(), call.data.size());
-    }
-    segment = {buffer.bytes().data(), static_cast<uint32_t>(call.data.size()), buffer.gpa()};
+    std::copy(call.source.begin(), call.source.end(), buffer.bytes().begin());
+    segment = {buffer.bytes().data(), static_cast<uint32_t>(bytes), buffer.gpa()};
     command.segments = {&segment, 1};
     command.bytes = segment.bytes;
   }
@@ -80,7 +79,6 @@ Task<absl::StatusOr<ScsiReply>> ScsiCaller::Execute(ScsiCall call) {
   command.cdb_bytes = call.cdb_bytes;
   command.direction = call.direction;
   command.timeout_seconds = call.timeout_seconds;
-  ++calls_;
   lane_->Submit(command);
   // It ends: answered, or with the lane, which is ended when the host is silent for too long.
   while (!command.done.is_set()) {

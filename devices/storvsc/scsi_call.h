@@ -8,7 +8,7 @@
 // The data travels through guest pages of the call's own, which are zero before a command that reads: `data` holds
 // zeros where the host wrote nothing. Pages that a silent host may still use are withheld from reuse.
 //
-// Thread safety: the executor of the lane. Lifetime: `data` and the caller must live until the call ended, which it
+// Thread safety: the executor of the lane. Lifetime: the data and the caller must live until the call ended, which it
 // does when the host answered or the lane was ended (ScsiLane::EndAll), not earlier.
 // Errors: Unavailable (the channel ended), DataLoss (the same, and the host did not let go), InvalidArgument for what
 // breaks a rule of scsi_command.h, ResourceExhausted (no pages). What the device says stands in the reply.
@@ -42,7 +42,8 @@ struct ScsiCall {
   ScsiCdb cdb{};
   uint8_t cdb_bytes = 0;
   storvsc::DataDirection direction = storvsc::kNoData;
-  std::span<std::byte> data{};  // where it comes from or goes to; empty for kNoData
+  std::span<std::byte> data{};          // where it goes to, of kDataIn
+  std::span<const std::byte> source{};  // where it comes from, of kDataOut
   uint32_t timeout_seconds = ScsiCommand::kDefaultTimeoutSeconds;
 
   static ScsiCall In(BlockAddress address, const ScsiCdb& cdb, uint8_t cdb_bytes,
@@ -52,6 +53,14 @@ struct ScsiCall {
             .cdb_bytes = cdb_bytes,
             .direction = storvsc::kDataIn,
             .data = data};
+  }
+  static ScsiCall Out(BlockAddress address, const ScsiCdb& cdb, uint8_t cdb_bytes,
+                      std::span<const std::byte> source) {
+    return {.address = address,
+            .cdb = cdb,
+            .cdb_bytes = cdb_bytes,
+            .direction = storvsc::kDataOut,
+            .source = source};
   }
   static ScsiCall NoData(BlockAddress address, const ScsiCdb& cdb, uint8_t cdb_bytes) {
     return {.address = address, .cdb = cdb, .cdb_bytes = cdb_bytes};
@@ -106,12 +115,9 @@ class ScsiCaller {
   // The same, again while the answer is transient (with a pause where the device is busy), a few times.
   Task<absl::StatusOr<ScsiReply>> ExecutePatiently(ScsiCall call);
 
-  uint64_t calls() const { return calls_; }
-
  private:
   DeviceContext& context_;
   const std::shared_ptr<ScsiLane> lane_;
-  uint64_t calls_ = 0;
 };
 
 }  // namespace vmbuskit

@@ -44,10 +44,9 @@ TEST_F(ScsiCallTest, SendsDataOfTheCallers) {
     seen.assign(reinterpret_cast<const char*>(list.data()), list.size());
     return storvsp.wire.Answer(command, {.transferred = 24});
   };
-  std::string list = "a parameter list of 24 b";
-  ScsiCall call = ScsiCall::NoData({}, {scsi::kPersistentReserveOut}, 10);
-  call.direction = storvsc::kDataOut;
-  call.data = std::as_writable_bytes(std::span(list));
+  const std::string list = "a parameter list of 24 b";
+  const ScsiCall call =
+      ScsiCall::Out({}, {scsi::kPersistentReserveOut}, 10, std::as_bytes(std::span(list)));
   absl::StatusOr<ScsiReply> reply = Await(controller->Execute(call));
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_TRUE(reply->succeeded());

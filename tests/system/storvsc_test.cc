@@ -1,12 +1,15 @@
 // Disks through the whole system: guest driver, bus, transport, partition, server, storvsp and a disk in memory.
 #include "devices/storvsc/storvsc.h"
 
+#include <array>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "devices/storvsc/host/ram_disk.h"
+#include "devices/storvsc/host/reservations.h"
 #include "devices/storvsc/host/slow_disk.h"
 #include "devices/storvsc/host/storvsc_fc_host.h"
 #include "devices/storvsc/host/storvsc_host.h"
@@ -66,7 +69,7 @@ class StorvscSystem : public DeviceObserver, public BlockControllerListener {
         auto made = std::make_unique<Storvsp>(context, options);
         storvsp = made.get();
         for (const auto& [address, disk] : disks) {
-          EXPECT_EQ(made->Attach(address, disk), absl::OkStatus());
+          EXPECT_EQ(made->Attach(address, disk, disk_options), absl::OkStatus());
         }
         return made;
       });
@@ -97,6 +100,7 @@ class StorvscSystem : public DeviceObserver, public BlockControllerListener {
   void OnDeviceRunning(const RunningDevice& device) override {
     ASSERT_NE(device.device.block_controller(), nullptr);
     device.device.block_controller()->SetListener(this);
+    controllers.emplace_back(device.offer.instance_id, &StorvscControllerOf(device.device));
   }
   void OnDeviceStopping(const RunningDevice&) override {}
   void OnDiskAdded(const BlockAddress& address, std::shared_ptr<BlockDevice> disk) override {
@@ -109,8 +113,10 @@ class StorvscSystem : public DeviceObserver, public BlockControllerListener {
 
   StorvspOptions options;
   std::map<BlockAddress, std::shared_ptr<BlockDevice>> disks;  // of the next controller
+  DiskOptions disk_options;                                    // theirs
   Storvsp* storvsp = nullptr;                                  // the newest
   std::map<BlockAddress, std::shared_ptr<BlockDevice>> published;
+  std::vector<std::pair<Guid, StorvscController*>> controllers;  // that ran once
   uint32_t resized = 0;
   World world;
   std::vector<std::unique_ptr<DiskTraffic>> traffics;  // go first
@@ -415,6 +421,92 @@ TEST(StorvscSystemTest, StopAndStartAgainUnderLoad) {
     EXPECT_TRUE(system.published.empty());
     model.Check();
   }
+}
+
+// Two controllers that show the same disk: two initiators, whose commands the guest driver takes as they are.
+class StorvscReservationTest : public ::testing::Test {
+ protected:
+  StorvscReservationTest() {
+    const auto disk = std::make_shared<RamDisk>(RamDisk::Options{.bytes = 1 << 20});
+    system_.disk_options.reservations = std::make_shared<Reservations>();
+    for (const uint8_t number : {uint8_t{1}, uint8_t{2}}) {
+      system_.disks = {{{.lun = number}, disk}};
+      system_.options.initiator = number;
+      system_.AddController(number);
+    }
+    system_.world.Start();
+    system_.world.Settle();
+  }
+  ScsiReply Ask(uint8_t number, ScsiCall call) {
+    call.address = {.lun = number};
+    for (const auto& [instance, controller] : system_.controllers) {
+      if (instance != Instance(number)) continue;
+      absl::StatusOr<ScsiReply> reply = system_.world.Await(controller->Execute(call));
+      EXPECT_TRUE(reply.ok()) << reply.status();
+      return reply.value_or(ScsiReply{});
+    }
+    ADD_FAILURE() << "controller " << int{number} << " does not run";
+    return {};
+  }
+  ScsiReply ReserveOut(uint8_t number, uint8_t action, uint8_t type, uint8_t key, uint8_t other) {
+    std::array<std::byte, 24> list{};
+    list[7] = std::byte{key};
+    list[15] = std::byte{other};
+    ScsiCdb cdb = {scsi::kPersistentReserveOut, action, type};
+    cdb[8] = list.size();
+    return Ask(number, ScsiCall::Out({}, cdb, 10, list));
+  }
+  ScsiReply Write(uint8_t number) {
+    const std::vector<std::byte> block(512, std::byte{number});
+    ScsiCdb cdb = {scsi::kWrite10};
+    cdb[8] = 1;
+    return Ask(number, ScsiCall::Out({}, cdb, 10, block));
+  }
+  // The first byte of the disk.
+  int Read(uint8_t number) {
+    std::vector<std::byte> block(512);
+    ScsiCdb cdb = {scsi::kRead10};
+    cdb[8] = 1;
+    const ScsiReply reply = Ask(number, ScsiCall::In({}, cdb, 10, block));
+    return reply.succeeded() ? static_cast<int>(block[0]) : -1;
+  }
+
+  StorvscSystem system_{11, 1};
+};
+
+TEST_F(StorvscReservationTest, ArePassedThroughFromEndToEnd) {
+  constexpr uint8_t kRegister = 0, kReserve = 1, kRelease = 2, kPreempt = 4;
+  constexpr uint8_t kWriteExclusive = Reservations::kWriteExclusive;
+  EXPECT_TRUE(ReserveOut(1, kRegister, 0, 0, 0x11).succeeded());
+  EXPECT_TRUE(ReserveOut(2, kRegister, 0, 0, 0x22).succeeded());
+  const ScsiReply reserved = ReserveOut(1, kReserve, kWriteExclusive, 0x11, 0);
+  EXPECT_TRUE(reserved.succeeded()) << reserved.ToString();
+  EXPECT_EQ(reserved.transferred, 24u);
+
+  std::vector<std::byte> keys(32);
+  ScsiCdb cdb = {scsi::kPersistentReserveIn};
+  cdb[8] = static_cast<uint8_t>(keys.size());
+  const ScsiReply told = Ask(2, ScsiCall::In({}, cdb, 10, keys));
+  EXPECT_TRUE(told.succeeded()) << told.ToString();
+  EXPECT_EQ(told.transferred, 24u);
+  EXPECT_EQ(keys[15], std::byte{0x11});
+  EXPECT_EQ(keys[23], std::byte{0x22});
+
+  EXPECT_TRUE(Write(1).succeeded());
+  const ScsiReply refused = Write(2);
+  EXPECT_EQ(refused.scsi_status, scsi::kReservationConflict) << refused.ToString();
+  EXPECT_EQ(refused.judge().result, BlockResult::kConflict);
+  EXPECT_EQ(Read(2), 1) << "what the holder wrote";
+
+  EXPECT_EQ(ReserveOut(2, kRelease, kWriteExclusive, 0x99, 0).scsi_status,
+            scsi::kReservationConflict)
+      << "by another key";
+  EXPECT_TRUE(ReserveOut(2, kPreempt, kWriteExclusive, 0x22, 0x11).succeeded());
+  EXPECT_EQ(Write(1).scsi_status, scsi::kReservationConflict);
+  EXPECT_TRUE(Write(2).succeeded());
+  EXPECT_EQ(Read(1), 2);
+  EXPECT_TRUE(ReserveOut(2, kRelease, kWriteExclusive, 0x22, 0).succeeded());
+  EXPECT_TRUE(Write(1).succeeded());
 }
 
 }  // namespace

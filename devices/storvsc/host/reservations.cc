@@ -233,7 +233,7 @@ void Reservations::Unregister(uint32_t initiator) {
   if (!IsAllRegistrants(held_->type) || keys_.empty()) held_.reset();
 }
 
-// Tasks of the preempted are not aborted: they end by themselves, and what is new conflicts.
+// Nothing is aborted (reservations.h).
 ScsiOutcome Reservations::Preempt(uint32_t initiator, const Parameters& parameters) {
   const uint64_t victim = parameters.action_key;
   const bool all = held_ && IsAllRegistrants(held_->type);

@@ -7,6 +7,12 @@
 // An initiator is a controller: its number tells it from the others that show the same disk. Nothing survives the host
 // itself but by Save (PTPL is not offered).
 //
+// PREEMPT AND ABORT does what PREEMPT does and, other than in SPC, aborts nothing: a command of the preempted that
+// was begun before goes on at its back end, and may be carried out after the answer; what comes later conflicts. An
+// initiator has to see its own commands end before it lets another one preempt it. All initiators are controllers of
+// one guest here, which can do that: none is a machine that has lost its way and must be fenced off. A `vmbus run` has
+// one initiator for each disk, which can preempt nobody.
+//
 // Thread safety: the executor of the controllers that share it. Lifetime: shared by them.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_RESERVATIONS_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_RESERVATIONS_H_
