@@ -10,9 +10,9 @@
 // internal error) is no refusal, and nothing but an honest "nobody is there" means that: the answer is in doubt.
 //
 // Thread safety: the caller's executor. Lifetime: the caller outlives it.
-// Errors: those of ScsiCaller::Execute, which end a scan; Aborted: in doubt, ask again some time; what a LUN says wrongly
-// makes it unusable and is told by Identify with the LUN's own error code (DataLoss: Violation; FailedPrecondition: a
-// drive without a medium).
+// Errors: those of ScsiCaller::Execute, which end a scan; Aborted: in doubt, ask again some time; what a LUN says
+// wrongly makes it unusable and is told by Identify with the LUN's own error code (DataLoss: Violation;
+// FailedPrecondition: a drive without a medium).
 #ifndef VMBUSKIT_DEVICES_STORVSC_LUN_PROBE_H_
 #define VMBUSKIT_DEVICES_STORVSC_LUN_PROBE_H_
 
@@ -46,8 +46,8 @@ class LunProbe {
  public:
   explicit LunProbe(ScsiCaller& caller) : caller_(caller) {}
 
-  // NotFound: nobody answers for that target. Unimplemented: it is there but does not say; probe every LUN. Unknown: the
-  // same, because it failed.
+  // NotFound: nobody answers for that target. Unimplemented: it is there but does not say; probe every LUN. Unknown:
+  // the same, because it failed.
   Task<absl::StatusOr<std::vector<uint8_t>>> ReportLuns(uint8_t path, uint8_t target);
   // Standard INQUIRY; nullopt when there is no such LUN.
   Task<absl::StatusOr<std::optional<InquiryFacts>>> Inquire(BlockAddress address);
@@ -60,8 +60,8 @@ class LunProbe {
   Task<absl::StatusOr<MediumEvent>> PollMedium(BlockAddress address);
 
  private:
-  // The bytes that came, at most `bytes`; empty when the command is refused. NotFound: there is no such LUN. Aborted: it
-  // failed. FailedPrecondition: there is no medium.
+  // The bytes that came, at most `bytes`; empty when the command is refused. NotFound: there is no such LUN. Aborted:
+  // it failed. FailedPrecondition: there is no medium.
   Task<absl::StatusOr<std::vector<std::byte>>> Read(BlockAddress address, ScsiCdb cdb,
                                                     uint8_t cdb_bytes, uint32_t bytes);
   Task<absl::StatusOr<std::vector<std::byte>>> ReadVpd(BlockAddress address, uint8_t page);

@@ -29,8 +29,9 @@ struct ScenarioResult {
   uint64_t trace_hash = 0;  // over every turn of every executor and every fault
   uint64_t turns = 0;
   Duration virtual_time{};
-  uint64_t faults = 0;            // injected
-  uint64_t packets = 0;           // over all rings, both ways; of the storage workload: requests that ended
+  uint64_t faults = 0;  // injected
+  // Over all rings, both ways; of the storage workload: requests that ended.
+  uint64_t packets = 0;
   uint64_t signals = 0;           // sent by either side; of the foundation workload
   uint64_t needless_signals = 0;  // found nothing to do
   uint64_t lun_resets = 0;        // that the guest asked for; of the storage workload
