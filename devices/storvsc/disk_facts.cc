@@ -72,13 +72,13 @@ absl::StatusOr<CapacityFacts> CheckCapacity(uint64_t last_block, uint32_t block_
 std::optional<CachingFacts> ParseModeSense(std::span<const std::byte> data, size_t head,
                                            uint8_t device_specific, size_t descriptors) {
   if (data.size() < head) return std::nullopt;
-  CachingFacts facts{.write_protected = (device_specific & 0x80) != 0,
-                     .dpo_fua = (device_specific & 0x10) != 0};
+  CachingFacts facts{.write_protected = (device_specific & scsi::kModeWriteProtected) != 0,
+                     .dpo_fua = (device_specific & scsi::kModeForceUnitAccess) != 0};
   // Every page has two bytes at least, so this ends.
   for (size_t at = head + descriptors; at + 2 < data.size();) {
     const uint8_t code = Byte(data, at) & 0x7F;
-    if (code == 0x08) {
-      facts.write_cache = (Byte(data, at + 2) & 0x04) != 0;
+    if (code == scsi::kCachingPage) {
+      facts.write_cache = (Byte(data, at + 2) & scsi::kWriteCacheEnabled) != 0;
       break;
     }
     const bool subpage = (code & 0x40) != 0;
@@ -102,16 +102,16 @@ InquiryFacts ParseInquiry(std::span<const std::byte> data) {
 
 VpdPages ParseVpdPages(std::span<const std::byte> data) {
   VpdPages pages;
-  for (const std::byte page : VpdBody(data, 0x00)) pages.set(static_cast<uint8_t>(page));
+  for (const std::byte page : VpdBody(data, scsi::kVpdPages)) pages.set(static_cast<uint8_t>(page));
   return pages;
 }
 
 std::string ParseVpdSerial(std::span<const std::byte> data) {
-  return Text(VpdBody(data, 0x80), 0, 255);
+  return Text(VpdBody(data, scsi::kVpdSerial), 0, 255);
 }
 
 std::string ParseVpdId(std::span<const std::byte> data) {
-  std::span<const std::byte> left = VpdBody(data, 0x83);
+  std::span<const std::byte> left = VpdBody(data, scsi::kVpdId);
   std::string best;
   int best_rank = 0;
   // Every designator has four bytes at least, so this ends.
@@ -138,8 +138,9 @@ std::string ParseVpdId(std::span<const std::byte> data) {
 }
 
 std::optional<LimitFacts> ParseVpdLimits(std::span<const std::byte> data) {
-  if (VpdBody(data, 0xB0).empty()) return std::nullopt;
-  const std::span<const std::byte> page = data.first(kVpdHead + VpdBody(data, 0xB0).size());
+  if (VpdBody(data, scsi::kVpdLimits).empty()) return std::nullopt;
+  const std::span<const std::byte> page =
+      data.first(kVpdHead + VpdBody(data, scsi::kVpdLimits).size());
   return LimitFacts{.max_transfer = Big32(page, 8),
                     .optimal_transfer = Big32(page, 12),
                     .max_unmap = Big32(page, 20),
@@ -149,13 +150,13 @@ std::optional<LimitFacts> ParseVpdLimits(std::span<const std::byte> data) {
 }
 
 bool ParseVpdRotational(std::span<const std::byte> data) {
-  const std::span<const std::byte> body = VpdBody(data, 0xB1);
+  const std::span<const std::byte> body = VpdBody(data, scsi::kVpdRotation);
   // 0: not said; 1: does not turn; below 0x401 nothing is defined.
   return body.size() >= 2 && scsi::ReadBig16(body.data()) > 0x400;
 }
 
 std::optional<ProvisioningFacts> ParseVpdProvisioning(std::span<const std::byte> data) {
-  const std::span<const std::byte> body = VpdBody(data, 0xB2);
+  const std::span<const std::byte> body = VpdBody(data, scsi::kVpdProvisioning);
   if (body.size() < 2) return std::nullopt;
   const uint8_t flags = Byte(body, 1);
   return ProvisioningFacts{.unmap = (flags & 0x80) != 0,

@@ -55,7 +55,6 @@ class StorvscHandshake {
   // kResetLun, kResetBus or kResetAdapter. Ends when the host answered, which says nothing about what is outstanding.
   Task<absl::Status> Reset(storvsc::Operation operation, BlockAddress address, Duration deadline);
 
-  uint16_t version() const { return version_; }
 
  private:
   template <typename Body>

@@ -143,12 +143,14 @@ void ScriptedHost::Execute(const HostCommand& command) {
       Answer(command, {});
       return;
     default:
-      Refuse(command, {scsi::kIllegalRequest, 0x20, 0}, storvsc::kSrbInvalidRequest);
+      Refuse(command, {scsi::kIllegalRequest, scsi_asc::kInvalidOpcode, 0},
+             storvsc::kSrbInvalidRequest);
       return;
   }
   const uint64_t capacity = disk.size() / kBlockBytes;
   if (blocks == 0 || block > capacity || blocks > capacity - block) {
-    Refuse(command, {scsi::kIllegalRequest, 0x21, 0}, storvsc::kSrbInvalidRequest);
+    Refuse(command, {scsi::kIllegalRequest, scsi_asc::kLbaOutOfRange, 0},
+           storvsc::kSrbInvalidRequest);
     return;
   }
   if (command.opcode() == scsi::kWriteSame16) return WriteSame(command);

@@ -66,6 +66,8 @@ enum Opcode : uint8_t {
   kSetStreaming = 0xB6,
   kMechanismStatus = 0xBD,
 };
+inline constexpr uint8_t kForceUnitAccess = 0x08;  // byte 1 of READ and WRITE of ten bytes and more
+inline constexpr uint8_t kWriteSameUnmap = 0x08;   // byte 1 of WRITE SAME
 inline constexpr uint8_t kReadCapacity16Action = 0x10;  // of kServiceActionIn16
 inline constexpr uint8_t kGetLbaStatusAction = 0x12;
 

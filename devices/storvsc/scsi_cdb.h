@@ -6,7 +6,9 @@
 #ifndef VMBUSKIT_DEVICES_STORVSC_SCSI_CDB_H_
 #define VMBUSKIT_DEVICES_STORVSC_SCSI_CDB_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "devices/storvsc/scsi.h"
 #include "devices/storvsc/scsi_command.h"
@@ -25,7 +27,7 @@ inline void SetCdb16(ScsiCommand& command, uint8_t opcode, uint8_t flags, uint64
 // READ or WRITE, in ten bytes where that is enough: every host knows those.
 inline void SetTransferCdb(ScsiCommand& command, bool write, uint64_t lba, uint32_t blocks,
                            bool force_unit_access) {
-  const auto flags = static_cast<uint8_t>(force_unit_access ? 0x08 : 0);
+  const auto flags = static_cast<uint8_t>(force_unit_access ? scsi::kForceUnitAccess : 0);
   if (lba > UINT32_MAX || blocks > UINT16_MAX) [[unlikely]] {
     return SetCdb16(command, write ? scsi::kWrite16 : scsi::kRead16, flags, lba, blocks);
   }
@@ -36,7 +38,7 @@ inline void SetTransferCdb(ScsiCommand& command, bool write, uint64_t lba, uint3
 }
 
 inline void SetWriteSameCdb(ScsiCommand& command, bool unmap, uint64_t lba, uint32_t blocks) {
-  SetCdb16(command, scsi::kWriteSame16, unmap ? 0x08 : 0, lba, blocks);
+  SetCdb16(command, scsi::kWriteSame16, unmap ? scsi::kWriteSameUnmap : 0, lba, blocks);
 }
 
 inline void SetFlushCdb(ScsiCommand& command) {

@@ -50,8 +50,9 @@ class TestBlock final : public BlockRequest {
 // One channel of a controller with the lane over it.
 class TestLane final : public ScsiLaneListener {
  public:
-  TestLane(Executor& guest, Executor& host_executor, ScriptedHost& host, ScsiLanes& lanes)
-      : lanes_(lanes), pair(guest, host_executor, {}), lane(pair.guest(), *this) {
+  TestLane(Executor& guest, Executor& host_executor, ScriptedHost& host, ScsiLanes& lanes,
+           PageAllocator& pages)
+      : lanes_(lanes), pages_(pages), pair(guest, host_executor, {}), lane(pair.guest(), *this) {
     lane.Start();
     pair.host().Start(host);
     lanes_.Add(lane);
@@ -64,6 +65,7 @@ class TestLane final : public ScsiLaneListener {
     ended = true;
     lanes_.Remove(lane);
     pair.guest().Close(absl::CancelledError("the channel ends"));
+    if (end == ScsiEnd::kLost) lane.WithholdMemory(pages_);
     lane.EndAll(end);
   }
   void OnUnsolicited(ScsiLane&, uint32_t, std::span<const std::byte>) override {}
@@ -72,6 +74,7 @@ class TestLane final : public ScsiLaneListener {
 
  private:
   ScsiLanes& lanes_;
+  PageAllocator& pages_;
 
  public:
   ChannelPair pair;
@@ -101,7 +104,7 @@ class ScsiDiskTest : public testing::Test {
     options.pages = &pages;
     attention = options.attention =
         std::make_shared<SharedEvent>(guest, Callback::To<&ScsiDiskTest::OnAttention>(this));
-    lanes_open.emplace_back(std::make_unique<TestLane>(guest, host_cpu, host, *lanes));
+    lanes_open.emplace_back(std::make_unique<TestLane>(guest, host_cpu, host, *lanes, pages));
     disk = std::make_shared<ScsiDisk>(options);
     queue = disk->OpenQueue(user == nullptr ? guest : *user);
     Run();

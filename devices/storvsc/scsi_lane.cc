@@ -248,7 +248,7 @@ void ScsiCommand::OnEnd(RequestEnd end, const Packet* completion) {
   lane_->OnEnd(*this, end, completion);
 }
 
-void ScsiLane::OnPacket(Channel& channel, const Packet& packet) {
+void ScsiLane::OnPacket(Channel&, const Packet& packet) {
   // Only unsolicited packets have id 0, and only they come as something else than a completion.
   if (packet.transaction_id != 0 || packet.type != PacketType::kInBand) {
     ++counters_.ignored;
@@ -261,7 +261,6 @@ void ScsiLane::OnPacket(Channel& channel, const Packet& packet) {
   if (*operation == storvsc::kCompleteIo) {
     return Fail("unsolicited packet operation", *operation, "completes nothing");
   }
-  (void)channel;
   ++counters_.unsolicited;
   listener_.OnUnsolicited(*this, *operation, packet.payload);
 }

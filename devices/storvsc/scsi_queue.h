@@ -103,7 +103,6 @@ class ScsiQueue final : public BlockQueue {
   void EndRequest(Slot& parent, bool inside_submit);
   void SendLater(Slot& slot);
   void OnBusyTimer();
-  void Withhold(const Slot& slot);
 
   // scsi_queue_build.cc
   void AllocateBounce(uint32_t bytes);

@@ -40,7 +40,6 @@ BlockResult ScsiQueue::ResultOf(Slot& slot, ScsiEnd end, bool& again, bool& late
     case ScsiEnd::kRefused:
       return BlockResult::kInvalid;
     case ScsiEnd::kLost:
-      Withhold(slot);
       return BlockResult::kLost;
     case ScsiEnd::kGone:
       // The lane is gone, the disk perhaps not; nobody carries it out any more, so it may go over another lane.
@@ -145,22 +144,6 @@ void ScsiQueue::OnBusyTimer() {
     }
   }
   Pump();
-}
-
-void ScsiQueue::Withhold(const Slot& slot) {
-  PageAllocator* const pages = disk_->options().pages;
-  uint32_t skip = slot.skip_bytes;
-  uint32_t left = slot.bytes;
-  for (const BlockSegment& segment : slot.segments) {
-    if (left == 0 || pages == nullptr) return;
-    const uint32_t length = std::min(segment.bytes - skip, left);
-    if (length == 0) continue;
-    const Gpa begin = segment.gpa + skip;
-    const Pfn first = begin / kPageSize;
-    pages->Withhold(first, (begin + length - 1) / kPageSize - first + 1);
-    left -= length;
-    skip = 0;
-  }
 }
 
 }  // namespace vmbuskit

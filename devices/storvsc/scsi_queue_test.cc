@@ -19,7 +19,7 @@ class QueueTest : public ScsiDiskTest {
     };
   }
   void AddLane(SimExecutor& executor) {
-    lanes_open.emplace_back(std::make_unique<TestLane>(executor, host_cpu, host, *lanes));
+    lanes_open.emplace_back(std::make_unique<TestLane>(executor, host_cpu, host, *lanes, pages));
   }
   std::vector<HostCommand> parked;
 };

@@ -274,11 +274,6 @@ void StorvscDisks::RetireAll() {
   for (const BlockAddress& address : Addresses()) Remove(address);
 }
 
-uint32_t StorvscDisks::published() const {
-  return static_cast<uint32_t>(std::count_if(
-      luns_.begin(), luns_.end(), [](const auto& entry) { return entry.second.disk != nullptr; }));
-}
-
 void StorvscDisks::Inspect(InspectNode& node) const {
   node.Set("scans", scans_);
   node.Set("disks_added", added_);

@@ -65,7 +65,6 @@ class StorvscDisks {
   // Takes every disk away; none comes any more.
   void RetireAll();
 
-  uint32_t published() const;
   void Inspect(InspectNode& node) const;
 
  private:

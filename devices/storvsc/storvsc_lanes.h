@@ -66,7 +66,6 @@ class StorvscLanes {
   ScsiLane& primary() const;
   // The same for those who may come back to it after EndAll.
   std::shared_ptr<ScsiLane> shared_primary() const;
-  bool opened() const { return !entries_.empty(); }
   uint32_t count() const { return static_cast<uint32_t>(entries_.size()); }
 
   // Until nothing is outstanding on any lane: true; false after `limit`.

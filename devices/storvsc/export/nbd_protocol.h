@@ -41,7 +41,6 @@ using Be16 = BigEndian<uint16_t>;
 using Be32 = BigEndian<uint32_t>;
 using Be64 = BigEndian<uint64_t>;
 
-inline constexpr uint16_t kDefaultPort = 10809;
 inline constexpr uint32_t kStringBytesMax = 4096;  // names, queries, messages
 // What a client that asked for no limits may send and ask for at once.
 inline constexpr uint32_t kDefaultPayloadBytesMax = 1 << 25;

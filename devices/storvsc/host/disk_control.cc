@@ -8,10 +8,8 @@ namespace {
 
 constexpr ScsiOutcome kInvalidField = outcome::IllegalRequest(scsi_asc::kInvalidFieldInCdb);
 
-constexpr uint8_t kCachingPage = 0x08;
 constexpr uint8_t kAllPages = 0x3F;
 constexpr uint8_t kCachingPageLength = 0x0A;  // without its own two bytes
-constexpr uint8_t kWriteCacheEnabled = 0x04;
 constexpr uint32_t kShortHeader = 4;
 constexpr uint32_t kLongHeader = 8;
 constexpr uint32_t kModeBytesMax = kLongHeader + 2 + kCachingPageLength;
@@ -71,12 +69,13 @@ bool DiskTarget::ModeSense(ScsiTask& task, bool long_form) {
   constexpr uint8_t kSaved = 3;
   if (task.data_bytes == 0 || allocation == 0) return task.End(outcome::Good());
   if (allocation > task.data_bytes || allocation < header || control == kSaved ||
-      (page != kCachingPage && page != kAllPages)) {
+      (page != scsi::kCachingPage && page != kAllPages)) {
     return task.End(kInvalidField);
   }
   std::array<std::byte, kModeBytesMax> answer{};
   const uint32_t bytes = header + 2 + kCachingPageLength;
-  const auto device_specific = static_cast<std::byte>(0x10 | (read_only_ ? 0x80 : 0));
+  const auto device_specific = static_cast<std::byte>(scsi::kModeForceUnitAccess |
+                                                      (read_only_ ? scsi::kModeWriteProtected : 0));
   if (long_form) {
     scsi::WriteBig16(answer.data(), static_cast<uint16_t>(bytes - 2));
     answer[3] = device_specific;
@@ -84,9 +83,10 @@ bool DiskTarget::ModeSense(ScsiTask& task, bool long_form) {
     answer[0] = static_cast<std::byte>(bytes - 1);
     answer[2] = device_specific;
   }
-  answer[header] = std::byte{kCachingPage};
+  answer[header] = std::byte{scsi::kCachingPage};
   answer[header + 1] = std::byte{kCachingPageLength};
-  if (write_cache_ && control != kChangeable) answer[header + 2] = std::byte{kWriteCacheEnabled};
+  if (write_cache_ && control != kChangeable)
+    answer[header + 2] = std::byte{scsi::kWriteCacheEnabled};
   return EndWithData(task, std::span(answer).first(bytes), allocation);
 }
 
@@ -109,8 +109,8 @@ bool DiskTarget::ModeSelect(ScsiTask& task, bool long_form) {
     return task.End(bad_length);
   }
   if ((task.cdb[1] & 1) != 0) return task.End(kInvalidField);  // SP: nothing is saved here
-  const bool enable = (page[2] & std::byte{kWriteCacheEnabled}) != std::byte{0};
-  if ((page[0] & std::byte{0x3F}) != std::byte{kCachingPage} ||
+  const bool enable = (page[2] & std::byte{scsi::kWriteCacheEnabled}) != std::byte{0};
+  if ((page[0] & std::byte{0x3F}) != std::byte{scsi::kCachingPage} ||
       page[1] != std::byte{kCachingPageLength} || enable != write_cache_) {
     return task.End(bad_parameter);
   }

@@ -44,10 +44,11 @@ size_t SupportedPages(const DiskIdentity& identity, Page& page) {
   size_t count = 0;
   auto add = [&](uint8_t code) { page.Set(4 + count++, {code}); };
   add(0x00);
-  if (!identity.serial.empty()) add(0x80);
-  add(0x83);
+  if (!identity.serial.empty()) add(scsi::kVpdSerial);
+  add(scsi::kVpdId);
   if (identity.unmap) {
-    for (const uint8_t code : {0xB0, 0xB1, 0xB2}) add(code);
+    for (const uint8_t code : {scsi::kVpdLimits, scsi::kVpdRotation, scsi::kVpdProvisioning})
+      add(code);
   }
   add(0xCE);
   add(0xCF);
@@ -62,7 +63,7 @@ size_t Identification(const DiskIdentity& identity, Page& page) {
   page.Set(32, {0x01, 0x03, 0x00, 0x10, 0x60, 0x02, 0x24, 0x80});
   page.SetText(40, {reinterpret_cast<const char*>(id.data()), 6}, 6);
   page.SetText(46, {reinterpret_cast<const char*>(id.data()) + 10, 6}, 6);
-  return page.Head(0x83, 0x30);
+  return page.Head(scsi::kVpdId, 0x30);
 }
 
 size_t BlockLimits(const DiskIdentity& identity, Page& page) {
@@ -71,14 +72,14 @@ size_t BlockLimits(const DiskIdentity& identity, Page& page) {
   page.Set32(28, std::max(identity.unmap_granularity_blocks, 1u));
   page.Set32(32, 0x80000000);  // the alignment, 0, is valid
   page.Set64(36, identity.write_same_blocks_max);
-  return page.Head(0xB0, 0x3C);
+  return page.Head(scsi::kVpdLimits, 0x3C);
 }
 
 size_t Provisioning(const DiskIdentity& identity, Page& page) {
   const uint64_t high = identity.blocks >> 32;
   const int exponent = high <= 1 ? 0 : std::bit_width(high - 1);
   page.Set(4, {static_cast<uint8_t>(std::max(exponent, 1)), 0x80, 0x02, 0x00});
-  return page.Head(0xB2, 4);
+  return page.Head(scsi::kVpdProvisioning, 4);
 }
 
 size_t MicrosoftSignature(Page& page) {
@@ -114,21 +115,21 @@ size_t BuildVitalPage(const DiskIdentity& identity, uint8_t page_code,
   switch (page_code) {
     case 0x00:
       return SupportedPages(identity, page);
-    case 0x80: {
+    case scsi::kVpdSerial: {
       if (identity.serial.empty()) return 0;
       const size_t length = std::min<size_t>(identity.serial.size(), kInquiryBytesMax - 5);
       page.SetText(4, identity.serial, length);
-      return page.Head(0x80, static_cast<uint8_t>(length));
+      return page.Head(scsi::kVpdSerial, static_cast<uint8_t>(length));
     }
-    case 0x83:
+    case scsi::kVpdId:
       return Identification(identity, page);
-    case 0xB0:
+    case scsi::kVpdLimits:
       return identity.unmap ? BlockLimits(identity, page) : 0;
-    case 0xB1:
+    case scsi::kVpdRotation:
       if (!identity.unmap) return 0;
       page.Set16(4, identity.rotation_rate);
-      return page.Head(0xB1, 0x3C);
-    case 0xB2:
+      return page.Head(scsi::kVpdRotation, 0x3C);
+    case scsi::kVpdProvisioning:
       return identity.unmap ? Provisioning(identity, page) : 0;
     case 0xCE:
       page.Set(4, {0x01, 0x01, 0x00, 0x00});

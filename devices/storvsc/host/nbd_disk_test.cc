@@ -237,6 +237,49 @@ TEST_F(NbdDiskTest, AServerWithoutMultiConnHasOneConnection) {
   EXPECT_EQ(disk_->OpenQueue(*other), nullptr);
 }
 
+TEST_F(NbdDiskTest, AFlushOfOneConnectionAnswersForTheWritesOfAnother) {
+  ASSERT_EQ(std::system(("truncate -s 1M " + folder_ + "/image").c_str()), 0);
+  StartServer("file " + folder_ + "/image");
+  Open();
+  const std::unique_ptr<LinuxExecutor> other = *LinuxExecutor::Create({});
+  std::unique_ptr<BlockQueue> second = disk_->OpenQueue(*other);
+  ASSERT_NE(second, nullptr);
+  std::vector<std::byte> memory(4096, std::byte{4});
+  const BlockSegment out = {memory.data(), 4096};
+  const auto write = [&] {
+    TestRequest request;
+    request.operation = BlockOperation::kWrite;
+    request.segments = std::span(&out, 1);
+    request.bytes = 4096;
+    Submit(request);
+    return Wait(request);
+  };
+  const auto flush = [&] {  // over the other one
+    TestRequest request;
+    request.operation = BlockOperation::kFlush;
+    second->Submit(request);
+    while (request.ended == 0) {
+      other->RunOnce();
+      executor_->RunOnce();
+    }
+    return request.last;
+  };
+  EXPECT_EQ(flush(), BlockResult::kOk) << "both are connected";
+  EXPECT_EQ(write(), BlockResult::kOk);
+  EXPECT_EQ(flush(), BlockResult::kOk);
+  StopServer();
+  StartServer("file " + folder_ + "/image");
+  EXPECT_EQ(flush(), BlockResult::kOk) << "nothing was lost that was not flushed";
+  EXPECT_EQ(write(), BlockResult::kOk);
+  StopServer();
+  StartServer("file " + folder_ + "/image");
+  EXPECT_EQ(flush(), BlockResult::kMediumError) << "the server that had the write is gone";
+  EXPECT_EQ(write(), BlockResult::kOk);
+  EXPECT_EQ(flush(), BlockResult::kOk);
+  EXPECT_GE(disk_->reconnects(), 2u);
+  second.reset();
+}
+
 TEST_F(NbdDiskTest, ManyAtOnce) {
   StartServer("memory 4M");
   Open();
