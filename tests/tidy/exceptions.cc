@@ -148,8 +148,6 @@ const Covered kCovered[] = {
     {"tools/vmbus/client_commands.cc", "tools/vmbus/vmbus_process_test.cc"},
     {"tools/vmbus/control_client.cc", "tools/vmbus/control_server_test.cc"},
     {"tools/vmbus/control_session.cc", "tools/vmbus/vmbus_process_test.cc"},
-    {"tools/vmbus/demo.cc", "tools/vmbus/vmbus_process_test.cc"},
-    {"tools/vmbus/demo_disk.cc", "tools/vmbus/vmbus_process_test.cc"},
     {"tools/vmbus/disk_session.cc", "tools/vmbus/run_process_test.cc"},
     {"tools/vmbus/io_pattern.cc", "tools/vmbus/disk_load_test.cc"},
     {"tools/vmbus/load_runner.cc", "tools/vmbus/disk_load_test.cc"},
