@@ -94,7 +94,7 @@ bool SimScheduler::Run(const char* caller, Instant end, absl::FunctionRef<bool()
 bool SimScheduler::Choose(Choice& choice) {
   uint64_t candidates = 0;
   for (Cpu& cpu : cpus_) {
-    cpu.runnable = cpu.executor->Runnable();
+    cpu.runnable = cpu.held ? 0 : cpu.executor->Runnable();
     candidates += cpu.runnable != 0;
   }
   if (candidates == 0) return false;
@@ -128,8 +128,17 @@ void SimScheduler::Take(const Choice& choice) {
 
 Instant SimScheduler::NextWakeup() {
   Instant next = kInfiniteFuture;
-  for (Cpu& cpu : cpus_) next = std::min(next, cpu.executor->NextWakeup());
+  for (Cpu& cpu : cpus_) {
+    if (!cpu.held) next = std::min(next, cpu.executor->NextWakeup());
+  }
   return next;
+}
+
+SimScheduler::Cpu& SimScheduler::Find(const SimExecutor& executor) {
+  const auto found =
+      std::ranges::find_if(cpus_, [&](const Cpu& cpu) { return cpu.executor.get() == &executor; });
+  assert(found != cpus_.end());
+  return *found;
 }
 
 absl::Status SimScheduler::StepsExhausted(const char* caller) {

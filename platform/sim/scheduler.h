@@ -62,6 +62,11 @@ class SimScheduler {
   // Ok, or why the last Run call ended early.
   const absl::Status& status() const { return status_; }
 
+  // Gives `executor` no turns until it is released, as if somebody had taken its CPU: what is brought to it waits, and
+  // its timers come late. Time and the others go on.
+  void Hold(const SimExecutor& executor) { Find(executor).held = true; }
+  void Release(const SimExecutor& executor) { Find(executor).held = false; }
+
   // Makes `executor` the current one for calls into its objects from outside of a turn.
   [[nodiscard]] SimTurn Enter(const SimExecutor& executor) { return SimTurn(clock_, executor); }
 
@@ -75,6 +80,12 @@ class SimScheduler {
     size_t executor;
     SimWork work;
   };
+  struct Cpu {
+    std::unique_ptr<SimExecutor> executor;
+    uint32_t last_work = kSimWorkCount - 1;  // for round robin
+    uint32_t runnable = 0;                   // as Choose found it
+    bool held = false;
+  };
 
   // Lets turns run up to and including time `end`; true when `predicate` held.
   bool Run(const char* caller, Instant end, absl::FunctionRef<bool()> predicate);
@@ -82,17 +93,13 @@ class SimScheduler {
   SimWork ChooseWork(size_t executor, uint32_t runnable);
   void Take(const Choice& choice);
   Instant NextWakeup();
+  Cpu& Find(const SimExecutor& executor);
   absl::Status StepsExhausted(const char* caller);
 
   const uint64_t seed_;
   const Options options_;
   Random random_;
   SimClock clock_;
-  struct Cpu {
-    std::unique_ptr<SimExecutor> executor;
-    uint32_t last_work = kSimWorkCount - 1;  // for round robin
-    uint32_t runnable = 0;                   // as Choose found it
-  };
   std::vector<Cpu> cpus_;
   size_t last_cpu_ = 0;
   uint64_t steps_ = 0;

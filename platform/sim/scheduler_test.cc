@@ -167,6 +167,32 @@ TEST(SimScheduler, StepLimitIsAnErrorThatNamesItself) {
   EXPECT_TRUE(sim.RunUntilIdle().ok());
 }
 
+TEST(SimScheduler, AHeldExecutorGetsNoTurnsAndItsTimersComeLate) {
+  SimScheduler sim(0);
+  std::string log;
+  SimExecutor& held = sim.NewExecutor(0);
+  Worker a(held, log, 'a', 1);
+  Worker b(sim.NewExecutor(1), log, 'b', 2);
+  struct Late {
+    void Fire() { at = sim.Now(); }
+    SimScheduler& sim;
+    Instant at{};
+  } late{sim};
+  Timer timer(held, Callback::To<&Late::Fire>(&late));
+  timer.Arm(sim.Now() + seconds(1));
+  sim.Hold(held);
+  a.event.Signal();
+  b.event.Signal();
+  EXPECT_TRUE(sim.RunFor(seconds(3)).ok());
+  EXPECT_EQ(log, "bb");
+  EXPECT_EQ(late.at, Instant{});
+  sim.Release(held);
+  const Instant released = sim.Now();
+  EXPECT_TRUE(sim.RunUntilIdle().ok());
+  EXPECT_EQ(log, "bba");
+  EXPECT_EQ(late.at, released);
+}
+
 TEST(SimScheduler, PollerWithPeriodZeroTakesVirtualTime) {
   SimScheduler sim(0, {.poll_interval = microseconds(2)});
   Counter counter;
