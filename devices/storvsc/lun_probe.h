@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "devices/storvsc/disk_facts.h"
 #include "devices/storvsc/scsi_call.h"
+#include "framework/interfaces/block_controller.h"
 #include "framework/task/task.h"
 
 namespace vmbuskit {

@@ -83,8 +83,9 @@ class DeviceContext {
     pages().Withhold(first, (gpa + bytes - 1) / kPageSize - first + 1);
   }
 
-  // Closes what was opened and takes back what was shared, sub-channels first. The bus does this
-  // after Stop for a device that did not.
+  // Closes what was opened and takes back what was shared, sub-channels first. Opens and shares that are under way,
+  // even those that the host granted already, end with Cancelled, or with their own error. The bus does this after Stop
+  // for a device that did not.
   virtual Task<absl::Status> CloseChannels() = 0;
 
   // The running device cannot go on (its peer broke a rule, its channel ended): the bus takes it

@@ -1,5 +1,6 @@
 #include "tools/vmbus/serving.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "absl/strings/str_cat.h"

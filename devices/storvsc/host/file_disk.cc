@@ -1,5 +1,6 @@
 #include "devices/storvsc/host/file_disk.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "devices/storvsc/host/file_disk_queue.h"
