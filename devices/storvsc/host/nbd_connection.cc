@@ -210,8 +210,7 @@ void NbdConnection::Wait(NbdOperation& operation) {
 }
 
 void NbdConnection::Send(NbdOperation& operation) {
-  if (operation.kind == BlockOperation::kFlush && FlushTellsOfLoss(operation))
-    return End(operation, EIO);
+  if (operation.kind == BlockOperation::kFlush && writes_.lost.load()) return End(operation, EIO);
   operation.error_ = 0;
   operation.sent_at_ = executor_.Now();
   operation.covers_ = writes_.ended.load();
@@ -228,12 +227,6 @@ void NbdConnection::End(NbdOperation& operation, int error) {
   operation.error_ = error;
   ended_.push_back(operation);
   report_.Signal();
-}
-
-// What stands for one write leaves it to a flush to tell of all.
-bool NbdConnection::FlushTellsOfLoss(const NbdOperation& operation) {
-  if (operation.for_one) return writes_.lost.load();
-  return writes_.lost.exchange(false);
 }
 
 int64_t NbdConnection::Command(NbdOperation& operation) {
@@ -269,10 +262,17 @@ int NbdConnection::Completed(void* context, int* error) {
   const bool writes =
       operation.kind == BlockOperation::kWrite || operation.kind == BlockOperation::kWriteZeroes;
   if (*error == 0 && writes && !operation.force_unit_access) ++connection.writes_.ended;
-  if (*error == 0 && operation.kind == BlockOperation::kFlush)
-    NoteFlushed(connection.writes_, operation.covers_);
+  if (operation.kind == BlockOperation::kFlush) connection.NoteFlush(operation, *error);
   connection.End(operation, *error);
   return 1;
+}
+
+// A server has it from its storage that bytes are lost, and may be told so once only.
+void NbdConnection::NoteFlush(const NbdOperation& flush, int& error) {
+  if (error == ENOTCONN || error == ESHUTDOWN) return;  // it is sent again
+  if (error != 0) writes_.lost.store(true);
+  if (error == 0) NoteFlushed(writes_, flush.covers_);
+  if (error == 0 && writes_.lost.load()) error = EIO;
 }
 
 void NbdConnection::OnReady() {

@@ -9,9 +9,11 @@
 // next waits; or with ESTALE when the server that is there now has another disk, or does less than the first told.
 // Whatever happened to it, an operation ends `whole` after Submit: a guest whose request is not answered for 120 s
 // (storvsc_controller.h: 60 s, and 30 s after each of two resets) gives up its controller with all disks.
-// What a server had acknowledged but not flushed may be lost with it (NbdWrites): the next flush then ends with EIO,
-// once, on whichever connection of the disk. With no connection nobody would notice, so the end of the last one flushes
-// what was not, and blocks for at most `leave`; when that fails it counts as lost.
+// What a server had acknowledged but not flushed may be lost with it (NbdWrites), and so it is when its flush fails:
+// from then on every flush ends with EIO, on whichever connection of the disk, as long as NbdWrites lives. Who
+// hears of one failed flush may not be who wrote, and may not be there any more to hear.
+// With no connection nobody would notice, so the end of the last one flushes what was not, and blocks for at most
+// `leave`; when that fails it counts as lost.
 // Thread safety: the executor's. Lifetime: destroyed with nothing outstanding, not from inside OnDone; operations and
 // their bytes live until they ended.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
@@ -46,7 +48,7 @@ struct NbdDeadlines {
 struct NbdWrites {
   std::atomic<uint64_t> ended = 0;    // without FUA
   std::atomic<uint64_t> flushed = 0;  // of these
-  std::atomic<bool> lost = false;     // perhaps; and no flush has told
+  std::atomic<bool> lost = false;     // perhaps; for good
   std::atomic<uint32_t> ready = 0;    // connections that would notice a break
   std::atomic<uint64_t> reconnects = 0;
 };
@@ -63,7 +65,6 @@ class NbdOperation : public boost::intrusive::list_base_hook<> {
   uint64_t offset = 0;
   uint64_t bytes = 0;
   BlockRequest* status_of = nullptr;  // kStatus: whose extents
-  bool for_one = false;               // kFlush: stands for the FUA of one write
 
  private:
   friend class NbdConnection;
@@ -118,6 +119,7 @@ class NbdConnection {
   void Watch();
   void Send(NbdOperation& operation);
   int64_t Command(NbdOperation& operation);
+  void NoteFlush(const NbdOperation& flush, int& error);
   void Report();
   void Retry();
   void OnTick();
@@ -125,7 +127,6 @@ class NbdConnection {
   void EndTooOld();
   void Wait(NbdOperation& operation);
   void End(NbdOperation& operation, int error);
-  bool FlushTellsOfLoss(const NbdOperation& operation);
 
   const std::string uri_;
   const NbdFacts facts_;

@@ -118,7 +118,6 @@ class NbdDiskQueue final : public BlockQueue {
     slot.force_unit_access = request.force_unit_access && facts_.fua;
     slot.may_unmap = request.may_unmap;
     slot.status_of = &request;
-    slot.for_one = false;
     if (!MovesData(request) || !NeedsFlat(request)) return Step(slot);
     if (free_flats_.empty()) return waiting_for_flat_.push_back(slot);
     TakeFlat(slot);
@@ -185,7 +184,6 @@ class NbdDiskQueue final : public BlockQueue {
     if (error == 0 && slot.kind != BlockOperation::kFlush && slot.request->force_unit_access &&
         !slot.force_unit_access && slot.kind != BlockOperation::kRead && facts_.flush) {
       slot.kind = BlockOperation::kFlush;  // the server has no FUA
-      slot.for_one = true;
       return connection_->Submit(slot);
     }
     if (error == ETIMEDOUT) EndWaiting();

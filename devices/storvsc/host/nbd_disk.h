@@ -7,7 +7,8 @@
 // Thread safety, ownership, units: framework/interfaces/block_device.h; executors are LinuxExecutors.
 // Errors: Open names the URI; it blocks for at most Options::connect_deadline. Later a broken connection is made anew
 // (nbd_connection.h, with Options::deadlines): what waited too long for that ends with kTimedOut, or with kGone when
-// the server has another disk now. The first flush after a break with unflushed writes fails with kMediumError.
+// the server has another disk now. After a break with unflushed writes, and after a flush that the server could not
+// carry out, every flush fails with kMediumError until the disk is opened anew.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_DISK_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_DISK_H_
 

@@ -275,7 +275,7 @@ TEST_F(NbdDiskTest, AFlushOfOneConnectionAnswersForTheWritesOfAnother) {
   StartServer("file " + folder_ + "/image");
   EXPECT_EQ(flush(), BlockResult::kMediumError) << "the server that had the write is gone";
   EXPECT_EQ(write(), BlockResult::kOk);
-  EXPECT_EQ(flush(), BlockResult::kOk);
+  EXPECT_EQ(flush(), BlockResult::kMediumError) << "for good";
   EXPECT_GE(disk_->reconnects(), 2u);
   second.reset();
 }

@@ -83,20 +83,22 @@ class Session {
     if (!good_) return false;
     for (uint64_t i = 0; type == 1 && good_ && i < bytes; ++i) Get(1);
     const bool reads = type == 0;
-    const Read fault = reads ? options_.read : type == 3 ? options_.flush : Read::kZeros;
+    Read& planned = reads ? options_.read : options_.flush;
+    const Read fault = reads || type == 3 ? planned : Read::kZeros;
+    if (fault == Read::kErrorOnce) planned = Read::kZeros;
     if (type == 2 || fault == Read::kHangUp) return false;
     if (fault == Read::kSilent) Sleep();
     if (!good_) return false;
-    const bool error = fault == Read::kShutDown;
+    const int error = fault == Read::kShutDown ? 108 : fault == Read::kErrorOnce ? 5 : 0;
     Put(0x67446698, 4);
-    Put(error ? 108 : 0, 4);
+    Put(error, 4);
     Put(cookie, 8);
-    for (uint64_t i = 0; reads && !error && i < bytes; ++i) Put(0, 1);
+    for (uint64_t i = 0; reads && error == 0 && i < bytes; ++i) Put(0, 1);
     return true;
   }
 
   const int socket_;
-  const FakeNbdServer::Options options_;
+  FakeNbdServer::Options options_;
   bool good_ = true;
 };
 

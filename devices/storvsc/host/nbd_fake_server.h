@@ -13,7 +13,7 @@ namespace vmbuskit {
 
 class FakeNbdServer {
  public:
-  enum class Read : uint8_t { kZeros, kHangUp, kSilent, kShutDown };
+  enum class Read : uint8_t { kZeros, kHangUp, kSilent, kShutDown, kErrorOnce };
   struct Options {
     uint32_t silent = 0;  // connections without a handshake, before others
     Read read = Read::kZeros;

@@ -46,6 +46,7 @@ class NbdFaultsTest : public testing::Test {
     server_ = std::make_unique<FakeNbdServer>(folder_ + "/s", options);
   }
   void Open(const NbdDeadlines& deadlines = kShort) {
+    queue_.reset();
     disk_ = *NbdDisk::Open("nbd+unix:///?socket=" + folder_ + "/s", {.deadlines = deadlines});
     queue_ = disk_->OpenQueue(*executor_);
     ASSERT_NE(queue_, nullptr);
@@ -149,29 +150,73 @@ TEST_F(NbdFaultsTest, AServerThatComesBackWithAnotherDiskIsNotUsed) {
   EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
 }
 
-TEST_F(NbdFaultsTest, AFlushAfterARestartTellsOfWritesThatWereNotFlushed) {
+TEST_F(NbdFaultsTest, FlushesAfterARestartTellOfWritesThatWereNotFlushed) {
   Serve({.fua = true});
   Open();
-  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
-  Serve({.fua = true});
-  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
-  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "once";
-
   EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
   EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
   EXPECT_EQ(Do(BlockOperation::kWrite, /*stable=*/true), BlockResult::kOk);
   Serve({.fua = true});
   EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "all was stable";
+
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  Serve({.fua = true});
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError) << "for good";
+  EXPECT_EQ(Do(BlockOperation::kWrite, /*stable=*/true), BlockResult::kOk);
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "the operator opened it anew";
 }
 
-TEST_F(NbdFaultsTest, AStableWriteMadeOfAFlushDoesNotHideTheLoss) {
+// The result of the first may have gone nowhere: a channel that closes ends what was under way with an abort, and its
+// guest sends the flush again over the next.
+TEST_F(NbdFaultsTest, AFlushOverTheNextQueueTellsAgain) {
+  Serve({});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  Serve({});
+  TestRequest unheard;
+  unheard.operation = BlockOperation::kFlush;
+  queue_->Submit(unheard);
+  while (!unheard.last) executor_->RunOnce(/*may_sleep=*/true);
+  queue_.reset();
+  queue_ = disk_->OpenQueue(*executor_);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
+}
+
+TEST_F(NbdFaultsTest, FlushesAtTheSameTimeAllTellOfALoss) {
+  Serve({});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  Serve({});
+  TestRequest flushes[2];
+  for (TestRequest& flush : flushes) {
+    flush.operation = BlockOperation::kFlush;
+    queue_->Submit(flush);
+  }
+  for (TestRequest& flush : flushes) {
+    while (!flush.last) executor_->RunOnce(/*may_sleep=*/true);
+    EXPECT_EQ(flush.last, BlockResult::kMediumError);
+  }
+}
+
+TEST_F(NbdFaultsTest, AFlushThatTheServerCouldNotCarryOutIsNotForgotten) {
+  Serve({.flush = Read::kErrorOnce});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
+}
+
+TEST_F(NbdFaultsTest, AStableWriteMadeOfAFlushTellsOfTheLoss) {
   Serve({});
   Open();
   EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
   Serve({});
   EXPECT_EQ(Do(BlockOperation::kWrite, /*stable=*/true), BlockResult::kMediumError);
   EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError);
-  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
 }
 
 TEST_F(NbdFaultsTest, WritesThatNoFlushCoveredAreFlushedBeforeTheLastConnectionIsLeft) {
@@ -185,8 +230,9 @@ TEST_F(NbdFaultsTest, WritesThatNoFlushCoveredAreFlushedBeforeTheLastConnectionI
     Serve({.fua = true});
     queue_ = disk_->OpenQueue(*executor_);
     EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError) << "that flush failed";
-    EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "once";
+    queue_.reset();
 
+    Open();
     EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
     queue_.reset();
     Serve({.fua = true});
