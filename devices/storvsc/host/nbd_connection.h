@@ -2,6 +2,9 @@
 //
 //   connection.Submit(operation);        // operation.OnDone(0 or an errno), exactly once, never from inside Submit
 //
+// It is made by nbd_dial.h: the executor only sees what is connected and has shaken hands, and goes on meanwhile. From
+// then on libnbd takes one answer (or chunk of one) at a time, and returns: whatever a server sends, others get their
+// turns.
 // A connection that breaks is made anew, and what was under way is sent again: reads and writes may be carried out
 // twice, which is right for the same storage. A server that says that it shuts down is left, too.
 // Deadlines (NbdDeadlines): a handshake that takes too long, and an operation without an answer for too long, break the
@@ -26,12 +29,10 @@
 #include <optional>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "devices/storvsc/host/nbd_dial.h"
 #include "framework/interfaces/block_device.h"
 #include "platform/executor.h"
 #include "platform/linux/fd_watch.h"
-
-struct nbd_handle;
 
 namespace vmbuskit {
 
@@ -76,29 +77,9 @@ class NbdOperation : public boost::intrusive::list_base_hook<> {
   std::optional<Instant> broken_since_;
 };
 
-// What a server says of its export.
-struct NbdFacts {
-  uint64_t bytes = 0;
-  uint32_t block_bytes_min = 1;
-  uint32_t block_bytes_preferred = 4096;
-  uint32_t transfer_bytes_max = 32 << 20;
-  bool read_only = false;
-  bool flush = false;
-  bool fua = false;
-  bool trim = false;
-  bool zero = false;
-  bool multi_conn = false;
-  bool status = false;
-  bool rotational = false;
-};
-
 class NbdConnection {
  public:
-  // Connects, asks, and disconnects; blocks for at most `deadline`. Unavailable, DeadlineExceeded and the like name
-  // the URI.
-  static absl::StatusOr<NbdFacts> Ask(const std::string& uri, Duration deadline);
-
-  // `facts` is what Ask told; `writes` lives as long as the connection.
+  // `facts` is what NbdDial::Ask told; `writes` lives as long as the connection.
   NbdConnection(std::string uri, const NbdFacts& facts, const NbdDeadlines& deadlines,
                 NbdWrites& writes, LinuxExecutor& executor);
   ~NbdConnection();
@@ -110,12 +91,14 @@ class NbdConnection {
 
   static int Completed(void* operation, int* error);
   void Connect();
+  void OnDialed();
   void Disconnect();
   void FlushAsTheLast();
   bool FlushNow();
   void SetReady(bool ready);
   void OnReady();
   void Advance();
+  void SendWaiting();
   void Watch();
   void Send(NbdOperation& operation);
   int64_t Command(NbdOperation& operation);
@@ -133,9 +116,9 @@ class NbdConnection {
   const NbdDeadlines deadlines_;
   NbdWrites& writes_;
   LinuxExecutor& executor_;
-  nbd_handle* handle_ = nullptr;
-  int watched_ = -1;       // libnbd's descriptor
-  int watched_copy_ = -1;  // and ours of the same socket: libnbd closes its own whenever it likes
+  std::optional<NbdDial> dial_;
+  NbdHandle handle_;
+  int socket_ = -1;  // a copy of libnbd's, which closes its own whenever it likes
   std::optional<FdWatch> watch_;
   bool ready_ = false;
   bool broken_ = false;  // another one at the next tick

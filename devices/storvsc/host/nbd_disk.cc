@@ -227,7 +227,7 @@ class NbdDiskQueue final : public BlockQueue {
 
 absl::StatusOr<std::shared_ptr<NbdDisk>> NbdDisk::Open(const std::string& uri,
                                                        const Options& options) {
-  const absl::StatusOr<NbdFacts> facts = NbdConnection::Ask(uri, options.connect_deadline);
+  const absl::StatusOr<NbdFacts> facts = NbdDial::Ask(uri, options.connect_deadline);
   if (!facts.ok()) return facts.status();
   if (!std::has_single_bit(facts->block_bytes_min) ||
       facts->block_bytes_min > options.block_bytes) {

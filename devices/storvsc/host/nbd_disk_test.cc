@@ -183,6 +183,7 @@ TEST_F(NbdDiskTest, GatheringAllocatesNothingAndManyWaitForTheirTurn) {
   StartServer(
       "--filter=blocksize-policy memory 8M blocksize-minimum=4096 blocksize-error-policy=error");
   Open({.block_bytes = 4096});
+  EXPECT_EQ(Do(BlockOperation::kFlush, 0, 0), BlockResult::kOk) << "connected";
   constexpr uint32_t kBytes = 640 * 1024;  // more than is gathered at a time
   constexpr size_t kRequests = 10;
   std::vector<std::byte> memory(kRequests * kBytes), back(kRequests * kBytes);

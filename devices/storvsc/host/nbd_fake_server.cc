@@ -58,15 +58,48 @@ class Session {
     Put(type, 4);
     Put(bytes, 4);
   }
+  // Many at a time, so that the client finds more whenever it looks; until it leaves.
+  void PutForEver(const std::vector<uint8_t>& one) {
+    const int room = 1 << 20;
+    setsockopt(socket_, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    std::vector<uint8_t> many;
+    for (int i = 0; i < 40000; ++i) many.insert(many.end(), one.begin(), one.end());
+    for (size_t put = 0; good_; put %= many.size()) {
+      const ssize_t bytes = write(socket_, many.data() + put, many.size() - put);
+      good_ = bytes > 0;
+      if (good_) put += static_cast<size_t>(bytes);
+    }
+  }
+  // Of a type that nobody knows.
+  void PutInfosForEver() {
+    PutForEver({0, 3, 0xe8, 0x89, 4, 0x55, 0x65, 0xa9, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 2, 0, 77});
+  }
+  // Of zeros, without an end.
+  void PutChunksForEver(uint64_t cookie, uint64_t offset, uint64_t bytes) {
+    std::vector<uint8_t> chunk = {0x66, 0x8e, 0x33, 0xef, 0, 0, 0, 2};
+    const auto add = [&chunk](uint64_t value, int count) {
+      for (int i = count - 1; i >= 0; --i) chunk.push_back(static_cast<uint8_t>(value >> (8 * i)));
+    };
+    add(cookie, 8);
+    add(12, 4);
+    add(offset, 8);
+    add(bytes, 4);
+    PutForEver(chunk);
+  }
   // False: the requests begin.
   bool Negotiate() {
     Get(8);
     const auto option = static_cast<uint32_t>(Get(4));
     for (uint64_t left = Get(4); good_ && left > 0; --left) Get(1);
+    if (option == 8 && options_.endless_read) {  // structured replies
+      Reply(option, 1, 0);
+      return true;
+    }
     if (option != 7) {  // GO
       Reply(option, 0x80000001, 0);
       return true;
     }
+    if (options_.flood) PutInfosForEver();
     Reply(option, 3, 12);
     Put(0, 2);
     Put(options_.bytes, 8);
@@ -78,9 +111,9 @@ class Session {
   bool Serve() {
     Get(6);
     const uint64_t type = Get(2), cookie = Get(8);
-    Get(8);
-    const uint64_t bytes = Get(4);
+    const uint64_t offset = Get(8), bytes = Get(4);
     if (!good_) return false;
+    if (type == 0 && options_.endless_read) PutChunksForEver(cookie, offset, bytes);
     for (uint64_t i = 0; type == 1 && good_ && i < bytes; ++i) Get(1);
     const bool reads = type == 0;
     Read& planned = reads ? options_.read : options_.flush;

@@ -20,6 +20,8 @@ class FakeNbdServer {
     Read flush = Read::kZeros;  // kZeros: answered
     uint64_t bytes = 1 << 20;
     bool fua = false;
+    bool flood = false;         // a handshake that goes on for ever, and never pauses
+    bool endless_read = false;  // the same of reads: chunk after chunk of the same bytes
   };
 
   FakeNbdServer(const std::string& path, const Options& options);

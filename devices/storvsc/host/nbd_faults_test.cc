@@ -29,6 +29,18 @@ struct TestRequest final : BlockRequest {
   std::optional<BlockResult> last;
 };
 
+// Somebody else on the executor, who wants a turn every 10 ms.
+struct Others {
+  explicit Others(Executor& executor)
+      : poller(executor, Callback::To<&Others::OnTurn>(this), milliseconds(10)) {
+    poller.Start();
+  }
+  void OnTurn() { ++turns; }
+
+  Poller poller;
+  size_t turns = 0;
+};
+
 class NbdFaultsTest : public testing::Test {
  protected:
   NbdFaultsTest() : executor_(*LinuxExecutor::Create({})) {
@@ -136,6 +148,29 @@ TEST_F(NbdFaultsTest, ASilentHandshakeIsGivenUp) {
   EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
   Serve({.silent = 2});
   EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+}
+
+TEST_F(NbdFaultsTest, AHandshakeWithoutEndStopsNobodyElse) {
+  Serve({});
+  NbdDeadlines deadlines = kShort;
+  deadlines.handshake = milliseconds(100);
+  Open(deadlines);
+  Serve({.flood = true});
+  Others others(*executor_);
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+  EXPECT_GE(others.turns, 10u);
+  Serve({});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+}
+
+TEST_F(NbdFaultsTest, AnAnswerWithoutEndStopsNobodyElse) {
+  Serve({.endless_read = true});
+  NbdDeadlines deadlines = kShort;
+  deadlines.answer = milliseconds(300);
+  Open(deadlines);
+  Others others(*executor_);
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kTimedOut);
+  EXPECT_GE(others.turns, 10u);
 }
 
 TEST_F(NbdFaultsTest, AServerThatComesBackWithAnotherDiskIsNotUsed) {
