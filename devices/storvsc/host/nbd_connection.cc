@@ -113,7 +113,7 @@ void NbdConnection::Connect() {
 }
 
 void NbdConnection::OnDialed() {
-  absl::StatusOr<NbdSession> session = dial_->Take();
+  absl::StatusOr<NbdDialed> session = dial_->Take();
   dial_.reset();
   if (!session.ok()) return Retry();
   other_ = !DoesAll(session->facts, facts_);

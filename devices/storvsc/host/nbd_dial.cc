@@ -93,14 +93,14 @@ class NbdDial::Attempt : public std::enable_shared_from_this<NbdDial::Attempt> {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, time, [this] { return has_ended_; });
   }
-  absl::StatusOr<NbdSession> Take() {
+  absl::StatusOr<NbdDialed> Take() {
     const std::lock_guard lock(mutex_);
     return std::exchange(result_, absl::UnknownError("taken"));
   }
 
  private:
   // The thread's. Unlimited in time but for GiveUp.
-  absl::StatusOr<NbdSession> Reach() {
+  absl::StatusOr<NbdDialed> Reach() {
     NbdHandle handle = NewHandle();
     if (handle == nullptr) return Failure(uri_);
     // Also returns before the handshake: the socket is known when that begins.
@@ -114,7 +114,7 @@ class NbdDial::Attempt : public std::enable_shared_from_this<NbdDial::Attempt> {
         return absl::CancelledError(absl::StrCat("disk ", uri_, ": given up"));
       if (nbd_poll(handle.get(), kLookMs) < 0) return Failure(uri_);
     }
-    NbdSession session;
+    NbdDialed session;
     session.facts = FactsOf(handle.get());
     session.handle = std::move(handle);
     return session;
@@ -131,7 +131,7 @@ class NbdDial::Attempt : public std::enable_shared_from_this<NbdDial::Attempt> {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
   }
-  void End(absl::StatusOr<NbdSession> result) {
+  void End(absl::StatusOr<NbdDialed> result) {
     const std::lock_guard lock(mutex_);
     ForgetSocket();
     result_ = std::move(result);
@@ -147,7 +147,7 @@ class NbdDial::Attempt : public std::enable_shared_from_this<NbdDial::Attempt> {
   bool given_up_ = false;
   bool has_ended_ = false;
   int socket_ = -1;
-  absl::StatusOr<NbdSession> result_;
+  absl::StatusOr<NbdDialed> result_;
 };
 
 absl::StatusOr<NbdFacts> NbdDial::Ask(const std::string& uri, Duration deadline) {
@@ -157,7 +157,7 @@ absl::StatusOr<NbdFacts> NbdDial::Ask(const std::string& uri, Duration deadline)
     attempt->GiveUp();
     return absl::DeadlineExceededError(absl::StrCat("disk ", uri, ": the server is silent"));
   }
-  absl::StatusOr<NbdSession> session = attempt->Take();
+  absl::StatusOr<NbdDialed> session = attempt->Take();
   if (!session.ok()) return session.status();
   return session->facts;
 }
@@ -171,6 +171,6 @@ NbdDial::~NbdDial() { attempt_->Leave(); }
 
 void NbdDial::GiveUp() { attempt_->GiveUp(); }
 
-absl::StatusOr<NbdSession> NbdDial::Take() { return attempt_->Take(); }
+absl::StatusOr<NbdDialed> NbdDial::Take() { return attempt_->Take(); }
 
 }  // namespace vmbuskit

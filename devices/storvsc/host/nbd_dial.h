@@ -3,7 +3,7 @@
 //
 //   NbdDial dial(uri, executor, Callback::To<&Disk::OnDialed>(this));      // at once
 //   ... too late: dial.GiveUp(); it ends soon, but not before a resolver answers
-//   ... OnDialed: absl::StatusOr<NbdSession> session = dial.Take();         // connected, and what the server told
+//   ... OnDialed: absl::StatusOr<NbdDialed> session = dial.Take();         // connected, and what the server told
 //
 // Thread safety: the executor's; Ask: any thread, which waits. Lifetime: a dial may go at any time, and waits for
 // nobody: its thread then ends by itself, and closes what it has.
@@ -46,7 +46,7 @@ struct NbdClose {
 };
 using NbdHandle = std::unique_ptr<nbd_handle, NbdClose>;
 
-struct NbdSession {
+struct NbdDialed {
   NbdHandle handle;
   NbdFacts facts;
 };
@@ -63,7 +63,7 @@ class NbdDial {
   NbdDial& operator=(const NbdDial&) = delete;
 
   void GiveUp();
-  absl::StatusOr<NbdSession> Take();
+  absl::StatusOr<NbdDialed> Take();
 
  private:
   class Attempt;
