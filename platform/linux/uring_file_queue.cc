@@ -24,6 +24,7 @@ UringFileQueue::UringFileQueue(LinuxExecutor& executor, int fd, const Options& o
     : executor_(executor),
       fd_(fd),
       depth_(options.depth),
+      batch_(options.page_cache ? options.depth : kDirectBatch),
       reads_at_once_(options.page_cache),
       push_(executor, Callback::To<&UringFileQueue::Push>(this)),
       poller_(executor, Callback::To<&UringFileQueue::Poll>(this)) {}
@@ -63,22 +64,31 @@ void UringFileQueue::Submit(FileOperation& operation) {
 void UringFileQueue::Push() {
   FollowMode();
   if (waiting_.size() == 1 && in_kernel_.empty() && ReadAtOnce()) return;
-  while (!waiting_.empty() && in_kernel_.size() < depth_ && Prepare(waiting_.front())) {
+  while (PushBatch()) {
+  }
+  // After an entry that it refused the kernel leaves the rest.
+  if (broken_ == 0 && io_uring_sq_ready(&ring_) > 0) push_.Signal();
+  Reap();  // also of a broken ring: what it took before may have ended while nobody was told
+}
+
+// True: there is more for the kernel.
+bool UringFileQueue::PushBatch() {
+  uint32_t taken = 0;
+  for (; taken < batch_ && in_kernel_.size() < depth_ && !waiting_.empty(); ++taken) {
     FileOperation& operation = waiting_.front();
+    if (!Prepare(operation)) break;
     waiting_.pop_front();
     in_kernel_.push_back(operation);
   }
   if (broken_ != 0) {
     GiveUp(broken_);
-    return Reap();  // what the kernel took before may have ended while nobody was told
+    return false;
   }
   const int pushed = io_uring_submit(&ring_);
   // Out of memory or the completion queue is full: what ended makes room, and nothing is lost meanwhile.
   const bool passes = pushed >= 0 || pushed == -EAGAIN || pushed == -EBUSY || pushed == -EINTR;
   if (!passes) GiveUp(-pushed);
-  // After an entry that it refused the kernel leaves the rest.
-  if (broken_ == 0 && io_uring_sq_ready(&ring_) > 0) push_.Signal();
-  Reap();
+  return taken == batch_ && broken_ == 0 && io_uring_sq_ready(&ring_) == 0;
 }
 
 // False: it is to go the usual way.

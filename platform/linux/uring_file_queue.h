@@ -41,11 +41,15 @@ class UringFileQueue final : public FileQueue {
  private:
   using Operations = boost::intrusive::list<FileOperation>;
 
+  // Small: a device with nothing to do begins with the first ones while the kernel is given the next.
+  static constexpr uint32_t kDirectBatch = 4;
+
   UringFileQueue(LinuxExecutor& executor, int fd, const Options& options);
   absl::Status Start();
   int MakeRing();
   // At the end of a turn, and when operations ended: what waits goes to the kernel.
   void Push();
+  bool PushBatch();
   bool ReadAtOnce();
   bool Prepare(FileOperation& operation);
   void GiveUp(int error);
@@ -58,6 +62,7 @@ class UringFileQueue final : public FileQueue {
   LinuxExecutor& executor_;
   const int fd_;
   const uint32_t depth_;
+  const uint32_t batch_;  // entries of one system call
   bool reads_at_once_;
   io_uring ring_{};
   bool ring_made_ = false;
