@@ -29,10 +29,10 @@ bool DoesAll(const NbdFacts& is, const NbdFacts& was) {
          kept(is.multi_conn, was.multi_conn);
 }
 
-void NoteFlushed(NbdWrites& writes, uint64_t count) {
-  uint64_t was = writes.flushed.load();
-  while (was < count && !writes.flushed.compare_exchange_weak(was, count)) {
-  }
+bool ChangesData(const NbdOperation& operation) {
+  return operation.kind == BlockOperation::kWrite ||
+         operation.kind == BlockOperation::kWriteZeroes ||
+         operation.kind == BlockOperation::kDiscard;
 }
 
 // Adds what the server says of the range to the request's extents, as far as these reach.
@@ -86,7 +86,7 @@ void NbdConnection::FlushAsTheLast() {
   const uint64_t ended = writes_.ended.load();
   if (ended <= writes_.flushed.load()) return;
   if (!FlushNow()) writes_.lost.store(true);
-  NoteFlushed(writes_, ended);
+  writes_.NoteFlushed(ended);
 }
 
 bool NbdConnection::FlushNow() {
@@ -166,14 +166,21 @@ void NbdConnection::Wait(NbdOperation& operation) {
 
 void NbdConnection::Send(NbdOperation& operation) {
   if (operation.kind == BlockOperation::kFlush && writes_.lost.load()) return End(operation, EIO);
+  const bool changes = ChangesData(operation);
+  if (changes && !writes_.MayWrite()) {
+    if (!tick_.armed()) tick_.Arm(executor_.Now() + deadlines_.pause);
+    return Wait(operation);
+  }
   operation.error_ = 0;
   operation.sent_at_ = executor_.Now();
   operation.covers_ = writes_.ended.load();
   if (!tick_.armed()) tick_.Arm(operation.sent_at_ + deadlines_.pause);
   sent_.push_back(operation);
+  if (changes) ++unanswered_;
   if (Command(operation) >= 0) return;
   // Never sent; the library says so by the error, not by the callback.
   sent_.erase(sent_.iterator_to(operation));
+  if (changes) --unanswered_;
   const bool dead = nbd_aio_is_dead(handle_.get()) == 1 || nbd_aio_is_closed(handle_.get()) == 1;
   End(operation, dead ? ENOTCONN : nbd_get_errno() != 0 ? nbd_get_errno() : EIO);
 }
@@ -216,6 +223,7 @@ int NbdConnection::Completed(void* context, int* error) {
   NbdOperation& operation = *static_cast<NbdOperation*>(context);
   NbdConnection& connection = *operation.connection_;
   connection.sent_.erase(connection.sent_.iterator_to(operation));
+  if (*error != ENOTCONN && ChangesData(operation)) --connection.unanswered_;
   const bool writes =
       operation.kind == BlockOperation::kWrite || operation.kind == BlockOperation::kWriteZeroes;
   if (*error == 0 && writes && !operation.force_unit_access) ++connection.writes_.ended;
@@ -228,7 +236,7 @@ int NbdConnection::Completed(void* context, int* error) {
 void NbdConnection::NoteFlush(const NbdOperation& flush, int& error) {
   if (error == ENOTCONN || error == ESHUTDOWN) return;  // it is sent again
   if (error != 0) writes_.lost.store(true);
-  if (error == 0) NoteFlushed(writes_, flush.covers_);
+  if (error == 0) writes_.NoteFlushed(flush.covers_);
   if (error == 0 && writes_.lost.load()) error = EIO;
 }
 
@@ -258,9 +266,33 @@ void NbdConnection::Watch() {
   if (!watch_->Start(interest).ok()) Retry();
 }
 
+void NbdConnection::BeginDrain() {
+  if (std::exchange(unanswered_, 0) == 0) return;
+  writes_.BeginDoubt();
+  Drain(std::exchange(socket_, -1));
+}
+
+// Of connections of the disk that are no more.
+void NbdConnection::AdoptDrains() {
+  for (int socket = writes_.TakeSocket(); socket >= 0; socket = writes_.TakeSocket()) Drain(socket);
+}
+
+void NbdConnection::Drain(int socket) {
+  drains_.emplace_back(writes_, socket, deadlines_.operation / 2, executor_,
+                       Callback::To<&NbdConnection::OnDrained>(this));
+}
+
+void NbdConnection::OnDrained() {
+  drains_.remove_if([](const NbdDrain& drain) { return drain.ended(); });
+  if (!ready_) return;
+  SendWaiting();
+  Advance();
+}
+
 // The connection is of no use: another one in a moment.
 void NbdConnection::Retry() {
   watch_.reset();
+  BeginDrain();
   if (ready_ && facts_.flush && writes_.ended.load() > writes_.flushed.load()) {
     writes_.flushed.store(writes_.ended.load());
     writes_.lost.store(true);
@@ -285,8 +317,14 @@ void NbdConnection::OnTick() {
     writes_.reconnects.fetch_add(1, std::memory_order_relaxed);
     Connect();
   }
+  if (!writes_.MayWrite()) AdoptDrains();
+  if (ready_ && !waiting_.empty() && writes_.MayWrite()) {
+    SendWaiting();
+    Advance();
+  }
   EndTooOld();
-  if (!tick_.armed() && (!ready_ || !sent_.empty())) tick_.Arm(now + deadlines_.pause);
+  if (!tick_.armed() && (!ready_ || !sent_.empty() || !waiting_.empty()))
+    tick_.Arm(now + deadlines_.pause);
 }
 
 bool NbdConnection::TookTooLong(const NbdOperation& operation) const {

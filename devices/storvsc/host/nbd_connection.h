@@ -5,8 +5,10 @@
 // It is made by nbd_dial.h: the executor only sees what is connected and has shaken hands, and goes on meanwhile. From
 // then on libnbd takes one answer (or chunk of one) at a time, and returns: whatever a server sends, others get their
 // turns.
-// A connection that breaks is made anew, and what was under way is sent again: reads and writes may be carried out
-// twice, which is right for the same storage. A server that says that it shuts down is left, too.
+// A connection that breaks is made anew, and what was under way is sent again. Reads are at once. Writes, zeroes and
+// discards (all of the disk) wait until the broken connection's server hangs up or is gone, because it may carry out
+// what it had over what came later (nbd_drain.h, also what that cannot know): a write that was sent again has been
+// carried out for the last time when it is answered. A server that says that it shuts down is left, too.
 // Deadlines (NbdDeadlines): a handshake that takes too long, and an operation without an answer for too long, break the
 // connection. An operation that broke with a connection, or waited for one, `operation` ago ends with ETIMEDOUT when it
 // next waits; or with ESTALE when the server that is there now has another disk, or does less than the first told.
@@ -22,14 +24,16 @@
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
 
-#include <atomic>
 #include <boost/intrusive/list.hpp>
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <optional>
 #include <string>
 
 #include "devices/storvsc/host/nbd_dial.h"
+#include "devices/storvsc/host/nbd_drain.h"
+#include "devices/storvsc/host/nbd_writes.h"
 #include "framework/interfaces/block_device.h"
 #include "platform/executor.h"
 #include "platform/linux/fd_watch.h"
@@ -43,15 +47,6 @@ struct NbdDeadlines {
   Duration whole = std::chrono::seconds(100);
   Duration leave = std::chrono::seconds(5);
   Duration pause = std::chrono::seconds(1);  // before another connection; how often one looks
-};
-
-// What all connections of a disk know of its writes, and how often they were made again. Any thread.
-struct NbdWrites {
-  std::atomic<uint64_t> ended = 0;    // without FUA
-  std::atomic<uint64_t> flushed = 0;  // of these
-  std::atomic<bool> lost = false;     // perhaps; for good
-  std::atomic<uint32_t> ready = 0;    // connections that would notice a break
-  std::atomic<uint64_t> reconnects = 0;
 };
 
 class NbdOperation : public boost::intrusive::list_base_hook<> {
@@ -100,6 +95,10 @@ class NbdConnection {
   void Advance();
   void SendWaiting();
   void Watch();
+  void BeginDrain();
+  void AdoptDrains();
+  void OnDrained();
+  void Drain(int socket);
   void Send(NbdOperation& operation);
   int64_t Command(NbdOperation& operation);
   void NoteFlush(const NbdOperation& flush, int& error);
@@ -120,11 +119,13 @@ class NbdConnection {
   NbdHandle handle_;
   int socket_ = -1;  // a copy of libnbd's, which closes its own whenever it likes
   std::optional<FdWatch> watch_;
+  size_t unanswered_ = 0;       // writes, over this connection
+  std::list<NbdDrain> drains_;  // of connections before
   bool ready_ = false;
   bool broken_ = false;  // another one at the next tick
   bool other_ = false;   // the last server had another disk
   Instant connect_began_{};
-  Operations waiting_;  // for the connection
+  Operations waiting_;  // for the connection, or to be allowed to write
   Operations sent_;
   Operations ended_;
   Event report_;

@@ -1,23 +1,36 @@
 #include "devices/storvsc/host/nbd_fake_server.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #include "gtest/gtest.h"
 
 namespace vmbuskit {
+
+// Shared by the processes.
+struct FakeNbdDisk {
+  std::atomic<bool> held = false;
+  std::atomic<bool> holds = false;
+  std::atomic<uint8_t> bytes[4096] = {};
+};
+
 namespace {
 
 class Session {
  public:
-  Session(int socket, const FakeNbdServer::Options& options) : socket_(socket), options_(options) {}
+  Session(int socket, int release, FakeNbdDisk& disk, const FakeNbdServer::Options& options)
+      : socket_(socket), release_(release), disk_(disk), options_(options) {}
 
   void Run() {
     if (options_.silent > 0) return Sleep();
@@ -114,7 +127,7 @@ class Session {
     const uint64_t offset = Get(8), bytes = Get(4);
     if (!good_) return false;
     if (type == 0 && options_.endless_read) PutChunksForEver(cookie, offset, bytes);
-    for (uint64_t i = 0; type == 1 && good_ && i < bytes; ++i) Get(1);
+    if (type == 1) TakeWrite(offset, bytes);
     const bool reads = type == 0;
     Read& planned = reads ? options_.read : options_.flush;
     const Read fault = reads || type == 3 ? planned : Read::kZeros;
@@ -126,11 +139,27 @@ class Session {
     Put(0x67446698, 4);
     Put(error, 4);
     Put(cookie, 8);
-    for (uint64_t i = 0; reads && error == 0 && i < bytes; ++i) Put(0, 1);
+    for (uint64_t i = 0; reads && error == 0 && i < bytes; ++i) Put(At(offset + i), 1);
     return true;
+  }
+  std::atomic<uint8_t>& At(uint64_t offset) { return disk_.bytes[offset % sizeof disk_.bytes]; }
+  void TakeWrite(uint64_t offset, uint64_t bytes) {
+    std::vector<uint8_t> data(bytes);
+    for (uint8_t& byte : data) byte = static_cast<uint8_t>(Get(1));
+    if (!good_) return;
+    const bool holds = options_.hold_write && !disk_.held.exchange(true);
+    if (holds) {
+      char go = 0;
+      disk_.holds = true;
+      (void)!read(release_, &go, 1);
+    }
+    for (uint64_t i = 0; i < bytes; ++i) At(offset + i) = data[i];
+    if (holds) disk_.holds = false;
   }
 
   const int socket_;
+  const int release_;
+  FakeNbdDisk& disk_;
   FakeNbdServer::Options options_;
   bool good_ = true;
 };
@@ -144,23 +173,42 @@ FakeNbdServer::FakeNbdServer(const std::string& path, const Options& options) : 
   const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   EXPECT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   EXPECT_EQ(listen(listener, 16), 0);
+  void* const shared =
+      mmap(nullptr, sizeof(FakeNbdDisk), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  disk_ = new (shared) FakeNbdDisk;
+  int release[2];
+  EXPECT_EQ(pipe2(release, O_CLOEXEC), 0);
+  release_ = release[1];
   process_ = fork();
   if (process_ == 0) {
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
     for (Options left = options;; left.silent -= left.silent > 0) {
       const int one = accept(listener, nullptr, nullptr);
       if (one < 0) _exit(1);
-      Session(one, left).Run();
+      const bool serves = !options.hold_write || fork() == 0;
+      if (options.hold_write && serves) prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (serves) Session(one, release[0], *disk_, left).Run();
+      if (serves && options.hold_write) _exit(0);
       close(one);
     }
   }
+  setpgid(process_, process_);
+  close(release[0]);
   close(listener);
 }
 
+bool FakeNbdServer::holds() const { return disk_->holds; }
+
+void FakeNbdServer::Release() { EXPECT_EQ(write(release_, "", 1), 1); }
+
 FakeNbdServer::~FakeNbdServer() {
-  kill(process_, SIGKILL);
+  kill(-process_, SIGKILL);
   waitpid(process_, nullptr, 0);
+  close(release_);
+  munmap(disk_, sizeof *disk_);
   unlink(path_.c_str());
 }
 

@@ -2,7 +2,8 @@
 //
 //   FakeNbdServer server(path, {.read = FakeNbdServer::Read::kHangUp});
 //
-// Serves one connection after another, until destroyed. Thread safety: none. Errors: a test failure.
+// Serves one connection after another (with hold_write all together), until destroyed. Keeps 4 KiB of data.
+// Thread safety: none. Errors: a test failure.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_FAKE_SERVER_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_FAKE_SERVER_H_
 
@@ -20,7 +21,9 @@ class FakeNbdServer {
     Read flush = Read::kZeros;  // kZeros: answered
     uint64_t bytes = 1 << 20;
     bool fua = false;
-    bool flood = false;         // a handshake that goes on for ever, and never pauses
+    bool hold_write =
+        false;           // the first of all, until Release; other connections are served meanwhile
+    bool flood = false;  // a handshake that goes on for ever, and never pauses
     bool endless_read = false;  // the same of reads: chunk after chunk of the same bytes
   };
 
@@ -29,9 +32,14 @@ class FakeNbdServer {
   FakeNbdServer(const FakeNbdServer&) = delete;
   FakeNbdServer& operator=(const FakeNbdServer&) = delete;
 
+  bool holds() const;
+  void Release();
+
  private:
   const std::string path_;
   int process_ = -1;
+  int release_ = -1;
+  struct FakeNbdDisk* disk_ = nullptr;
 };
 
 }  // namespace vmbuskit

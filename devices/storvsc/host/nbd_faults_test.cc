@@ -150,6 +150,57 @@ TEST_F(NbdFaultsTest, ASilentHandshakeIsGivenUp) {
   EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
 }
 
+// A server that takes long over a write: the connection is given up, and the write sent again. What it had must not
+// come over what is written later.
+TEST_F(NbdFaultsTest, AWriteThatIsSentAgainDoesNotComeOverALaterOne) {
+  Serve({.hold_write = true});
+  NbdDeadlines deadlines = kShort;
+  deadlines.answer = milliseconds(100);
+  deadlines.operation = std::chrono::seconds(20);
+  Open(deadlines);
+  const std::vector<std::byte> newer(512, std::byte{'B'});
+  std::vector<std::byte> older(512, std::byte{'A'});
+  const BlockSegment segment = {older.data(), 512};
+  TestRequest slow;
+  slow.operation = BlockOperation::kWrite;
+  slow.bytes = 512;
+  slow.segments = std::span(&segment, 1);
+  queue_->Submit(slow);
+  while (disk_->reconnects() == 0) executor_->RunOnce(/*may_sleep=*/true);
+  EXPECT_TRUE(server_->holds());
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk) << "reads go on";
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk) << "after what would be sent by now";
+  EXPECT_FALSE(slow.last) << "over the new connection";
+  if (!slow.last) server_->Release();
+  while (!slow.last) executor_->RunOnce(/*may_sleep=*/true);
+  EXPECT_EQ(slow.last, BlockResult::kOk);
+  memory_ = newer;
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
+  if (server_->holds()) server_->Release();
+  while (server_->holds()) executor_->RunOnce();
+  memory_.assign(512, std::byte{0});
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+  EXPECT_EQ(memory_, newer);
+}
+
+TEST_F(NbdFaultsTest, NothingIsWrittenWhileAServerMayStillHaveAWrite) {
+  Serve({.hold_write = true});
+  NbdDeadlines deadlines = kShort;
+  deadlines.answer = milliseconds(100);
+  deadlines.operation = milliseconds(200);
+  Open(deadlines);
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kTimedOut);
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kTimedOut);
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+  queue_.reset();
+  queue_ = disk_->OpenQueue(*executor_);
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kTimedOut) << "also of the next queue";
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk);
+  server_->Release();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+}
+
 TEST_F(NbdFaultsTest, AHandshakeWithoutEndStopsNobodyElse) {
   Serve({});
   NbdDeadlines deadlines = kShort;

@@ -1,0 +1,125 @@
+#include "devices/storvsc/host/nbd_drain.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "platform/linux/executor.h"
+
+namespace vmbuskit {
+namespace {
+
+constexpr Duration kSilence = std::chrono::seconds(15);
+
+struct Ends {
+  void OnEnded() { ++times; }
+  int times = 0;
+};
+
+class NbdDrainTest : public testing::Test {
+ protected:
+  NbdDrainTest() : executor_(*LinuxExecutor::Create({})) {
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets_), 0);
+  }
+  ~NbdDrainTest() override {
+    drain_.reset();
+    if (sockets_[1] >= 0) close(sockets_[1]);
+  }
+  void Begin(int socket) {
+    drain_.emplace(writes_, socket, kSilence, *executor_, Callback::To<&Ends::OnEnded>(&ends_));
+  }
+  void HangUp() { close(std::exchange(sockets_[1], -1)); }
+  void Turn() {
+    for (int turn = 0; turn < 200; ++turn) executor_->RunOnce();
+  }
+
+  std::unique_ptr<LinuxExecutor> executor_;
+  NbdWrites writes_;
+  int sockets_[2];
+  Ends ends_;
+  std::optional<NbdDrain> drain_;
+};
+
+TEST_F(NbdDrainTest, EndsWhenTheServerHangsUpWhateverItSaysBefore) {
+  writes_.BeginDoubt();
+  Begin(sockets_[0]);
+  char byte = 0;
+  EXPECT_EQ(recv(sockets_[1], &byte, 1, 0), 0) << "the server was told that nothing more comes";
+  const std::vector<char> answers(100000);
+  EXPECT_EQ(send(sockets_[1], answers.data(), answers.size(), 0), 100000);
+  Turn();
+  EXPECT_FALSE(drain_->ended());
+  EXPECT_FALSE(writes_.MayWrite());
+  HangUp();
+  Turn();
+  EXPECT_TRUE(drain_->ended());
+  EXPECT_TRUE(writes_.MayWrite());
+  EXPECT_EQ(ends_.times, 1);
+  drain_.reset();
+  EXPECT_EQ(writes_.TakeSocket(), -1);
+}
+
+TEST_F(NbdDrainTest, TheNextConnectionTakesOver) {
+  writes_.BeginDoubt();
+  Begin(sockets_[0]);
+  drain_.reset();
+  EXPECT_FALSE(writes_.MayWrite()) << "nobody looked whether it ended";
+  Begin(writes_.TakeSocket());
+  HangUp();
+  Turn();
+  EXPECT_TRUE(writes_.MayWrite());
+  EXPECT_EQ(ends_.times, 1);
+}
+
+TEST_F(NbdDrainTest, TwoHaveToEnd) {
+  int others[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, others), 0);
+  writes_.BeginDoubt();
+  writes_.BeginDoubt();
+  Begin(sockets_[0]);
+  NbdDrain other(writes_, others[0], kSilence, *executor_, Callback::To<&Ends::OnEnded>(&ends_));
+  HangUp();
+  Turn();
+  EXPECT_FALSE(writes_.MayWrite());
+  close(others[1]);
+  Turn();
+  EXPECT_TRUE(writes_.MayWrite());
+}
+
+TEST_F(NbdDrainTest, ATcpPeerThatIsNotThereAnyMoreEndsIt) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  const int copy = dup(socket);
+  writes_.BeginDoubt();
+  Begin(socket);
+  const auto option = [copy](int level, int name) {
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    EXPECT_EQ(getsockopt(copy, level, name, &value, &bytes), 0);
+    return value;
+  };
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 15000);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 5);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 5);
+  EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+  close(copy);
+}
+
+TEST(NbdWritesTest, CountsWhatWasFlushedOnlyUpwards) {
+  NbdWrites writes;
+  writes.NoteFlushed(5);
+  writes.NoteFlushed(3);
+  EXPECT_EQ(writes.flushed, 5u);
+  writes.NoteFlushed(6);
+  EXPECT_EQ(writes.flushed, 6u);
+}
+
+}  // namespace
+}  // namespace vmbuskit
