@@ -12,8 +12,9 @@
 // Deadlines (NbdDeadlines): a handshake that takes too long, and an operation without an answer for too long, break the
 // connection. An operation that broke with a connection, or waited for one, `operation` ago ends with ETIMEDOUT when it
 // next waits; or with ESTALE when the server that is there now has another disk, or does less than the first told.
-// Whatever happened to it, an operation ends `whole` after Submit: a guest whose request is not answered for 120 s
-// (storvsc_controller.h: 60 s, and 30 s after each of two resets) gives up its controller with all disks.
+// Whatever happened to it, an operation ends `whole` after Submit. All that, also `answer` and `operation` together, is
+// well under 90 s: a guest resets after 60 s, and again 30 s later (storvsc_controller.h); after 120 s it would give up
+// the whole controller with all its disks.
 // What a server had acknowledged but not flushed may be lost with it (NbdWrites), and so it is when its flush fails:
 // from then on every flush ends with EIO, on whichever connection of the disk, as long as NbdWrites lives. Who
 // hears of one failed flush may not be who wrote, and may not be there any more to hear.
@@ -42,9 +43,9 @@ namespace vmbuskit {
 
 struct NbdDeadlines {
   Duration handshake = std::chrono::seconds(10);
-  Duration answer = std::chrono::seconds(60);
-  Duration operation = std::chrono::seconds(60);
-  Duration whole = std::chrono::seconds(100);
+  Duration answer = std::chrono::seconds(45);
+  Duration operation = std::chrono::seconds(30);
+  Duration whole = std::chrono::seconds(80);
   Duration leave = std::chrono::seconds(5);
   Duration pause = std::chrono::seconds(1);  // before another connection; how often one looks
 };

@@ -85,6 +85,15 @@ class NbdFaultsTest : public testing::Test {
   std::unique_ptr<BlockQueue> queue_;
 };
 
+// 60 s for a command, and 30 s for its first reset (storvsc_controller.h). One looks every `pause`.
+TEST(NbdDeadlinesTest, EndAnOperationBeforeItsGuestResetsTwice) {
+  const NbdDeadlines deadlines;
+  const Duration guest = std::chrono::seconds(60 + 30);
+  EXPECT_LT(deadlines.answer + deadlines.operation + 3 * deadlines.pause, guest);
+  EXPECT_LT(deadlines.whole + 3 * deadlines.pause, guest);
+  EXPECT_LT(deadlines.handshake, deadlines.operation) << "more than one attempt";
+}
+
 TEST_F(NbdFaultsTest, AServerThatAlwaysShutsDownIsNotAskedForEver) {
   Serve({.read = Read::kShutDown});
   Open();
