@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "devices/storvsc/host/nbd_leave.h"
 #include "platform/linux/executor.h"
 
 namespace vmbuskit {
@@ -56,11 +57,11 @@ int TakeExtents(void* context, const char* name, uint64_t, uint32_t* entries, si
 }  // namespace
 
 NbdConnection::NbdConnection(std::string uri, const NbdFacts& facts, const NbdDeadlines& deadlines,
-                             NbdWrites& writes, LinuxExecutor& executor)
+                             std::shared_ptr<NbdWrites> writes, LinuxExecutor& executor)
     : uri_(std::move(uri)),
       facts_(facts),
       deadlines_(deadlines),
-      writes_(writes),
+      writes_(std::move(writes)),
       executor_(executor),
       report_(executor, Callback::To<&NbdConnection::Report>(this)),
       tick_(executor, Callback::To<&NbdConnection::OnTick>(this)) {
@@ -69,47 +70,33 @@ NbdConnection::NbdConnection(std::string uri, const NbdFacts& facts, const NbdDe
 
 NbdConnection::~NbdConnection() {
   assert(waiting_.empty() && sent_.empty() && ended_.empty());
-  FlushAsTheLast();
+  LeaveAsTheLast();
   Disconnect();
 }
 
 void NbdConnection::SetReady(bool ready) {
-  if (ready && !ready_) ++writes_.ready;
-  if (!ready && ready_) --writes_.ready;
+  if (ready && !ready_) ++writes_->ready;
+  if (!ready && ready_) --writes_->ready;
   ready_ = ready;
 }
 
-void NbdConnection::FlushAsTheLast() {
+void NbdConnection::LeaveAsTheLast() {
   if (!ready_) return;
   ready_ = false;
-  if (--writes_.ready > 0 || !facts_.flush) return;
-  const uint64_t ended = writes_.ended.load();
-  if (ended <= writes_.flushed.load()) return;
-  if (!FlushNow()) writes_.lost.store(true);
-  writes_.NoteFlushed(ended);
-}
-
-bool NbdConnection::FlushNow() {
+  if (--writes_->ready > 0 || !facts_.flush) return;
+  const uint64_t ended = writes_->ended.load();
+  if (ended <= writes_->flushed.load()) return;
   watch_.reset();
-  const auto end = std::chrono::steady_clock::now() + deadlines_.leave;
-  const nbd_completion_callback none = {.callback = nullptr, .user_data = nullptr, .free = nullptr};
-  const int64_t cookie = nbd_aio_flush(handle_.get(), none, 0);
-  if (cookie < 0) return false;
-  for (;;) {
-    const int done = nbd_aio_command_completed(handle_.get(), static_cast<uint64_t>(cookie));
-    if (done != 0) return done == 1;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end - std::chrono::steady_clock::now());
-    if (left.count() <= 0 || nbd_poll(handle_.get(), static_cast<int>(left.count())) < 0)
-      return false;
-  }
+  LeaveNbd(std::move(handle_), writes_, ended, deadlines_.leave);
 }
 
 void NbdConnection::Connect() {
   broken_ = false;
   connect_began_ = executor_.Now();
   tick_.Arm(connect_began_ + deadlines_.pause);
-  dial_.emplace(uri_, executor_, Callback::To<&NbdConnection::OnDialed>(this));
+  dial_.emplace(
+      uri_, [writes = writes_] { writes->WaitUntilLeft(); }, executor_,
+      Callback::To<&NbdConnection::OnDialed>(this));
 }
 
 void NbdConnection::OnDialed() {
@@ -165,15 +152,15 @@ void NbdConnection::Wait(NbdOperation& operation) {
 }
 
 void NbdConnection::Send(NbdOperation& operation) {
-  if (operation.kind == BlockOperation::kFlush && writes_.lost.load()) return End(operation, EIO);
+  if (operation.kind == BlockOperation::kFlush && writes_->lost.load()) return End(operation, EIO);
   const bool changes = ChangesData(operation);
-  if (changes && !writes_.MayWrite()) {
+  if (changes && !writes_->MayWrite()) {
     if (!tick_.armed()) tick_.Arm(executor_.Now() + deadlines_.pause);
     return Wait(operation);
   }
   operation.error_ = 0;
   operation.sent_at_ = executor_.Now();
-  operation.covers_ = writes_.ended.load();
+  operation.covers_ = writes_->ended.load();
   if (!tick_.armed()) tick_.Arm(operation.sent_at_ + deadlines_.pause);
   sent_.push_back(operation);
   if (changes) ++unanswered_;
@@ -226,7 +213,7 @@ int NbdConnection::Completed(void* context, int* error) {
   if (*error != ENOTCONN && ChangesData(operation)) --connection.unanswered_;
   const bool writes =
       operation.kind == BlockOperation::kWrite || operation.kind == BlockOperation::kWriteZeroes;
-  if (*error == 0 && writes && !operation.force_unit_access) ++connection.writes_.ended;
+  if (*error == 0 && writes && !operation.force_unit_access) ++connection.writes_->ended;
   if (operation.kind == BlockOperation::kFlush) connection.NoteFlush(operation, *error);
   connection.End(operation, *error);
   return 1;
@@ -235,9 +222,9 @@ int NbdConnection::Completed(void* context, int* error) {
 // A server has it from its storage that bytes are lost, and may be told so once only.
 void NbdConnection::NoteFlush(const NbdOperation& flush, int& error) {
   if (error == ENOTCONN || error == ESHUTDOWN) return;  // it is sent again
-  if (error != 0) writes_.lost.store(true);
-  if (error == 0) writes_.NoteFlushed(flush.covers_);
-  if (error == 0 && writes_.lost.load()) error = EIO;
+  if (error != 0) writes_->lost.store(true);
+  if (error == 0) writes_->NoteFlushed(flush.covers_);
+  if (error == 0 && writes_->lost.load()) error = EIO;
 }
 
 void NbdConnection::OnReady() {
@@ -268,17 +255,18 @@ void NbdConnection::Watch() {
 
 void NbdConnection::BeginDrain() {
   if (std::exchange(unanswered_, 0) == 0) return;
-  writes_.BeginDoubt();
+  writes_->BeginDoubt();
   Drain(std::exchange(socket_, -1));
 }
 
 // Of connections of the disk that are no more.
 void NbdConnection::AdoptDrains() {
-  for (int socket = writes_.TakeSocket(); socket >= 0; socket = writes_.TakeSocket()) Drain(socket);
+  for (int socket = writes_->TakeSocket(); socket >= 0; socket = writes_->TakeSocket())
+    Drain(socket);
 }
 
 void NbdConnection::Drain(int socket) {
-  drains_.emplace_back(writes_, socket, deadlines_.operation / 2, executor_,
+  drains_.emplace_back(*writes_, socket, deadlines_.operation / 2, executor_,
                        Callback::To<&NbdConnection::OnDrained>(this));
 }
 
@@ -293,9 +281,9 @@ void NbdConnection::OnDrained() {
 void NbdConnection::Retry() {
   watch_.reset();
   BeginDrain();
-  if (ready_ && facts_.flush && writes_.ended.load() > writes_.flushed.load()) {
-    writes_.flushed.store(writes_.ended.load());
-    writes_.lost.store(true);
+  if (ready_ && facts_.flush && writes_->ended.load() > writes_->flushed.load()) {
+    writes_->flushed.store(writes_->ended.load());
+    writes_->lost.store(true);
   }
   SetReady(false);
   broken_ = true;
@@ -314,11 +302,11 @@ void NbdConnection::OnTick() {
   if (dial_ && now - connect_began_ > deadlines_.handshake) dial_->GiveUp();
   if (broken_) {
     Disconnect();
-    writes_.reconnects.fetch_add(1, std::memory_order_relaxed);
+    writes_->reconnects.fetch_add(1, std::memory_order_relaxed);
     Connect();
   }
-  if (!writes_.MayWrite()) AdoptDrains();
-  if (ready_ && !waiting_.empty() && writes_.MayWrite()) {
+  if (!writes_->MayWrite()) AdoptDrains();
+  if (ready_ && !waiting_.empty() && writes_->MayWrite()) {
     SendWaiting();
     Advance();
   }

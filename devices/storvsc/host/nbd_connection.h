@@ -18,8 +18,8 @@
 // What a server had acknowledged but not flushed may be lost with it (NbdWrites), and so it is when its flush fails:
 // from then on every flush ends with EIO, on whichever connection of the disk, as long as NbdWrites lives. Who
 // hears of one failed flush may not be who wrote, and may not be there any more to hear.
-// With no connection nobody would notice, so the end of the last one flushes what was not, and blocks for at most
-// `leave`; when that fails it counts as lost.
+// With no connection nobody would notice, so the end of the last one flushes what was not (nbd_leave.h: for at most
+// `leave`, while the executor goes on, and before a next connection); when that fails it counts as lost.
 // Thread safety: the executor's. Lifetime: destroyed with nothing outstanding, not from inside OnDone; operations and
 // their bytes live until they ended.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_CONNECTION_H_
@@ -29,6 +29,7 @@
 #include <chrono>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -75,9 +76,9 @@ class NbdOperation : public boost::intrusive::list_base_hook<> {
 
 class NbdConnection {
  public:
-  // `facts` is what NbdDial::Ask told; `writes` lives as long as the connection.
+  // `facts` is what NbdDial::Ask told.
   NbdConnection(std::string uri, const NbdFacts& facts, const NbdDeadlines& deadlines,
-                NbdWrites& writes, LinuxExecutor& executor);
+                std::shared_ptr<NbdWrites> writes, LinuxExecutor& executor);
   ~NbdConnection();
 
   void Submit(NbdOperation& operation);
@@ -89,8 +90,7 @@ class NbdConnection {
   void Connect();
   void OnDialed();
   void Disconnect();
-  void FlushAsTheLast();
-  bool FlushNow();
+  void LeaveAsTheLast();
   void SetReady(bool ready);
   void OnReady();
   void Advance();
@@ -114,7 +114,7 @@ class NbdConnection {
   const std::string uri_;
   const NbdFacts facts_;
   const NbdDeadlines deadlines_;
-  NbdWrites& writes_;
+  const std::shared_ptr<NbdWrites> writes_;
   LinuxExecutor& executor_;
   std::optional<NbdDial> dial_;
   NbdHandle handle_;

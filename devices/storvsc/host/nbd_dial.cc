@@ -72,8 +72,11 @@ class NbdDial::Attempt : public std::enable_shared_from_this<NbdDial::Attempt> {
       : uri_(std::move(uri)), ended_(ended), result_(absl::UnknownError("not ended")) {}
   ~Attempt() { ForgetSocket(); }
 
-  void Start() {
-    absl::Status started = RunDetached([self = shared_from_this()] { self->End(self->Reach()); });
+  void Start(std::function<void()> first) {
+    absl::Status started = RunDetached([self = shared_from_this(), first = std::move(first)] {
+      first();
+      self->End(self->Reach());
+    });
     if (!started.ok()) End(std::move(started));
   }
 
@@ -152,7 +155,7 @@ class NbdDial::Attempt : public std::enable_shared_from_this<NbdDial::Attempt> {
 
 absl::StatusOr<NbdFacts> NbdDial::Ask(const std::string& uri, Duration deadline) {
   const auto attempt = std::make_shared<Attempt>(uri, nullptr);
-  attempt->Start();
+  attempt->Start([] {});
   if (!attempt->WaitFor(deadline)) {
     attempt->GiveUp();
     return absl::DeadlineExceededError(absl::StrCat("disk ", uri, ": the server is silent"));
@@ -162,9 +165,10 @@ absl::StatusOr<NbdFacts> NbdDial::Ask(const std::string& uri, Duration deadline)
   return session->facts;
 }
 
-NbdDial::NbdDial(const std::string& uri, Executor& executor, Callback ended)
+NbdDial::NbdDial(const std::string& uri, std::function<void()> first, Executor& executor,
+                 Callback ended)
     : attempt_(std::make_shared<Attempt>(uri, &ended_)), ended_(executor, ended) {
-  attempt_->Start();
+  attempt_->Start(std::move(first));
 }
 
 NbdDial::~NbdDial() { attempt_->Leave(); }

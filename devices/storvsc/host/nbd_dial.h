@@ -1,7 +1,7 @@
 // One attempt to reach an NBD server: its name, the connection, the handshake. On a thread of its own, because libnbd
 // blocks in getaddrinfo, and stays in a handshake while the server has something to say, which need not end.
 //
-//   NbdDial dial(uri, executor, Callback::To<&Disk::OnDialed>(this));      // at once
+//   NbdDial dial(uri, [] {}, executor, Callback::To<&Disk::OnDialed>(this));      // at once
 //   ... too late: dial.GiveUp(); it ends soon, but not before a resolver answers
 //   ... OnDialed: absl::StatusOr<NbdDialed> session = dial.Take();         // connected, and what the server told
 //
@@ -12,6 +12,7 @@
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_DIAL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -56,8 +57,9 @@ class NbdDial {
   // What the server tells; for at most `deadline`.
   static absl::StatusOr<NbdFacts> Ask(const std::string& uri, Duration deadline);
 
-  // `ended` is called when there is something to take.
-  NbdDial(const std::string& uri, Executor& executor, Callback ended);
+  // The thread calls `first`, which may block for a while and owns what it touches. `ended` is called when there is
+  // something to take.
+  NbdDial(const std::string& uri, std::function<void()> first, Executor& executor, Callback ended);
   ~NbdDial();
   NbdDial(const NbdDial&) = delete;
   NbdDial& operator=(const NbdDial&) = delete;

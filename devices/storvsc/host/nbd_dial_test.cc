@@ -111,7 +111,7 @@ class NbdDialTest : public testing::Test {
 };
 
 TEST_F(NbdDialTest, ANameThatNobodyResolvesStopsNobodyElse) {
-  NbdWrites writes;
+  const auto writes = std::make_shared<NbdWrites>();
   std::optional<NbdConnection> connection;
   connection.emplace(kUri, NbdFacts{.bytes = 4096}, kShort, writes, *executor_);
   TheResolver().WaitUntilAsked(1);
@@ -135,7 +135,7 @@ TEST_F(NbdDialTest, ANameThatDoesNotExistIsTriedAgain) {
   TheResolver().Answer();
   const absl::Status status = NbdDial::Ask(kUri, std::chrono::seconds(10)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  NbdWrites writes;
+  const auto writes = std::make_shared<NbdWrites>();
   NbdConnection connection(kUri, NbdFacts{.bytes = 4096}, kShort, writes, *executor_);
   Read read;
   connection.Submit(read);

@@ -5,6 +5,7 @@
 // Each executor that opens queues has one connection, which its queues share. A server that does not promise that its
 // connections see each other's writes (multi-conn) gets one connection only: OpenQueue is null for a second executor.
 // Thread safety, ownership, units: framework/interfaces/block_device.h; executors are LinuxExecutors.
+// Who lets go of a disk last waits for the flush of what no flush covered (nbd_leave.h), for at most deadlines.leave.
 // Errors: Open names the URI; it blocks for at most Options::connect_deadline. Later a broken connection is made anew
 // (nbd_connection.h, with Options::deadlines): what waited too long for that ends with kTimedOut, or with kGone when
 // the server has another disk now. After a break with unflushed writes, and after a flush that the server could not
@@ -37,10 +38,12 @@ class NbdDisk final : public BlockDevice, public std::enable_shared_from_this<Nb
   static absl::StatusOr<std::shared_ptr<NbdDisk>> Open(const std::string& uri,
                                                        const Options& options);
 
+  ~NbdDisk() override { writes_->WaitUntilLeft(); }
+
   const BlockInfo& info() const override { return info_; }
   uint64_t bytes() const override { return bytes_; }
   // Of all its connections; any thread.
-  uint64_t reconnects() const { return writes_.reconnects; }
+  uint64_t reconnects() const { return writes_->reconnects; }
   std::unique_ptr<BlockQueue> OpenQueue(Executor& executor) override;
   absl::StatusOr<BlockBuffer> AllocateBuffer(size_t bytes) override {
     return BlockBuffer::OfHeap(bytes);
@@ -58,7 +61,7 @@ class NbdDisk final : public BlockDevice, public std::enable_shared_from_this<Nb
   const std::string uri_;
   const NbdFacts facts_;
   const NbdDeadlines deadlines_;
-  NbdWrites writes_;
+  const std::shared_ptr<NbdWrites> writes_ = std::make_shared<NbdWrites>();
   BlockInfo info_;
   uint64_t bytes_ = 0;
   std::mutex mutex_;

@@ -20,6 +20,7 @@ namespace vmbuskit {
 
 // Shared by the processes.
 struct FakeNbdDisk {
+  std::atomic<uint32_t> flushes = 0;
   std::atomic<bool> held = false;
   std::atomic<bool> holds = false;
   std::atomic<uint8_t> bytes[4096] = {};
@@ -135,6 +136,7 @@ class Session {
     if (type == 2 || fault == Read::kHangUp) return false;
     if (fault == Read::kSilent) Sleep();
     if (!good_) return false;
+    if (type == 3) ++disk_.flushes;
     const int error = fault == Read::kShutDown ? 108 : fault == Read::kErrorOnce ? 5 : 0;
     Put(0x67446698, 4);
     Put(error, 4);
@@ -199,6 +201,8 @@ FakeNbdServer::FakeNbdServer(const std::string& path, const Options& options) : 
   close(release[0]);
   close(listener);
 }
+
+uint32_t FakeNbdServer::flushes() const { return disk_->flushes; }
 
 bool FakeNbdServer::holds() const { return disk_->holds; }
 

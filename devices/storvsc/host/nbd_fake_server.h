@@ -33,6 +33,7 @@ class FakeNbdServer {
   FakeNbdServer& operator=(const FakeNbdServer&) = delete;
 
   bool holds() const;
+  uint32_t flushes() const;  // that were answered, or are about to be
   void Release();
 
  private:

@@ -330,11 +330,36 @@ TEST_F(NbdFaultsTest, WritesThatNoFlushCoveredAreFlushedBeforeTheLastConnectionI
     Open();
     EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
     queue_.reset();
+    queue_ = disk_->OpenQueue(*executor_);
+    EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk) << "comes after that flush";
+    EXPECT_EQ(server_->flushes(), 1u);
+    queue_.reset();
     Serve({.fua = true});
     queue_ = disk_->OpenQueue(*executor_);
     EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kOk) << "it was stable";
     queue_.reset();
   }
+}
+
+TEST_F(NbdFaultsTest, TheFlushOfALastConnectionStopsNobodyElse) {
+  Serve({.flush = Read::kSilent});
+  NbdDeadlines deadlines = kShort;
+  deadlines.leave = std::chrono::hours(1);
+  Open(deadlines);
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  queue_.reset();  // not an hour
+  Serve({});
+  queue_ = disk_->OpenQueue(*executor_);
+  EXPECT_EQ(Do(BlockOperation::kFlush), BlockResult::kMediumError) << "that flush failed";
+}
+
+TEST_F(NbdFaultsTest, WhoLetsGoOfTheDiskWaitsForThatFlush) {
+  Serve({});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kWrite), BlockResult::kOk);
+  queue_.reset();
+  disk_.reset();
+  EXPECT_EQ(server_->flushes(), 1u);
 }
 
 }  // namespace

@@ -27,4 +27,22 @@ int NbdWrites::TakeSocket() {
   return socket;
 }
 
+void NbdWrites::BeginLeave() {
+  const std::lock_guard lock(mutex_);
+  ++leaving_;
+}
+
+void NbdWrites::EndLeave(bool was_flushed, uint64_t covers) {
+  if (!was_flushed) lost.store(true);
+  NoteFlushed(covers);
+  const std::lock_guard lock(mutex_);
+  --leaving_;
+  changed_.notify_all();
+}
+
+void NbdWrites::WaitUntilLeft() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return leaving_ == 0; });
+}
+
 }  // namespace vmbuskit

@@ -1,12 +1,13 @@
 // What all connections of a disk know of its writes, and how often they were made again. For nbd_connection.cc.
 //
-//   if (!writes.MayWrite()) Wait(operation);        // a server may still carry out older ones
+//   if (!writes->MayWrite()) Wait(operation);        // a server may still carry out older ones
 //
-// Thread safety: any thread. Lifetime: longer than the connections.
+// Thread safety: any thread. Lifetime: the disk, its connections and what is left of them share it.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_WRITES_H_
 #define VMBUSKIT_DEVICES_STORVSC_HOST_NBD_WRITES_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -36,10 +37,17 @@ class NbdWrites {
   void LeaveSocket(int socket);
   int TakeSocket();
 
+  // Last connections that are being left (nbd_leave.h), each for a limited time.
+  void BeginLeave();
+  void EndLeave(bool was_flushed, uint64_t covers);
+  void WaitUntilLeft();
+
  private:
   std::atomic<uint32_t> in_doubt_ = 0;
   std::mutex mutex_;
   std::vector<int> left_;
+  std::condition_variable changed_;
+  uint32_t leaving_ = 0;
 };
 
 }  // namespace vmbuskit
