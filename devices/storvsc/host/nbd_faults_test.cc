@@ -1,10 +1,12 @@
 // Servers that are silent, leave, come back as others, or forget.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -92,6 +94,28 @@ TEST(NbdDeadlinesTest, EndAnOperationBeforeItsGuestResetsTwice) {
   EXPECT_LT(deadlines.answer + deadlines.operation + 3 * deadlines.pause, guest);
   EXPECT_LT(deadlines.whole + 3 * deadlines.pause, guest);
   EXPECT_LT(deadlines.handshake, deadlines.operation) << "more than one attempt";
+}
+
+std::set<int> OpenDescriptors() {
+  std::set<int> open;
+  for (int fd = 0; fd < 256; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) open.insert(fd);
+  }
+  return open;
+}
+
+TEST_F(NbdFaultsTest, ProgramsThatTheHostStartsDoNotKeepItsConnections) {
+  const std::set<int> before = OpenDescriptors();
+  Serve({});
+  Open();
+  EXPECT_EQ(Do(BlockOperation::kRead), BlockResult::kOk);
+  size_t sockets = 0;
+  for (const int fd : OpenDescriptors()) {
+    if (before.contains(fd)) continue;
+    ++sockets;
+    EXPECT_NE(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0) << fd;
+  }
+  EXPECT_GE(sockets, 2u) << "libnbd's and a copy";
 }
 
 TEST_F(NbdFaultsTest, AServerThatAlwaysShutsDownIsNotAskedForEver) {
