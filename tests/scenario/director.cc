@@ -116,6 +116,7 @@ void Director::Disturb() {
       {plan.reoffer_weight, &Director::Offer},
       {plan.restart_weight, &Director::Restart},
       {plan.retarget_weight, &Director::Retarget},
+      {plan.hold_weight, &Director::HoldUp},
       {plan.reconnect_weight, &Director::Reconnect},
       {plan.crash_weight, &Director::Crash},
       {workload_->can_be_saved() ? plan.restore_weight : 0, &Director::RestoreHost},

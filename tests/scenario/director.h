@@ -42,6 +42,7 @@ class Director {
   void RescindInTheAct(uint32_t device);
   void Restart(uint32_t device);
   void Retarget(uint32_t device);
+  void HoldUp(uint32_t device);
   void Reconnect(uint32_t);
   void Crash(uint32_t);
   void RestoreHost(uint32_t);

@@ -11,6 +11,7 @@ namespace vmbuskit {
 namespace {
 
 constexpr Duration kTimeInTheAct = std::chrono::milliseconds(100);
+constexpr uint64_t kTurnsHeld = 64;
 
 }  // namespace
 
@@ -74,6 +75,24 @@ void Director::Retarget(uint32_t device) {
   const auto index = static_cast<uint16_t>(random_.OneIn(4) ? random_.Below(3) : 0);
   faults_.Note("guest moves channel ", index, " of device ", device, " to cpu ", cpu);
   Spawn("retarget", machine_->bus().Retarget(workload_->instance(device), index, cpu));
+}
+
+// One executor stands still while the others go on and, perhaps, a device is taken, offered or moved.
+void Director::HoldUp(uint32_t device) {
+  const uint32_t vp = static_cast<uint32_t>(random_.Below(machine_->vp_count() + 1));
+  const bool is_host = vp == machine_->vp_count();
+  SimExecutor& executor = is_host ? machine_->host_executor() : machine_->cpu(vp);
+  faults_.Note("somebody takes ", is_host ? "the host's CPU" : absl::StrCat("cpu ", vp));
+  machine_->sim().Hold(executor);
+  if (machine_->RunTurns(random_.Below(kTurnsHeld), kTimeInTheAct)) {
+    constexpr void (Director::* kMeanwhile[])(uint32_t) = {&Director::Rescind, &Director::Offer,
+                                                           &Director::Retarget};
+    const uint64_t drawn = random_.Below(2 * std::size(kMeanwhile));
+    if (drawn < std::size(kMeanwhile)) (this->*kMeanwhile[drawn])(device);
+    (void)machine_->RunTurns(random_.Below(kTurnsHeld), kTimeInTheAct);
+  }
+  machine_->sim().Release(executor);
+  faults_.Note("and gives it back");
 }
 
 void Director::Reconnect(uint32_t) {

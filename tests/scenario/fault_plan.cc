@@ -65,6 +65,7 @@ FaultPlan FaultPlan::Draw(Random& random) {
   DrawWeights(random, {&plan.workload_weight});
   plan.rescinded_unanswered = random.OneIn(2);
   DrawWeights(random, {&plan.rescind_in_the_act_weight});
+  DrawWeights(random, {&plan.hold_weight});
   return plan;
 }
 
@@ -109,6 +110,7 @@ std::string FaultPlan::ToString() const {
   number("restore_weight", restore_weight);
   number("hostile_ring_weight", hostile_ring_weight);
   number("hostile_message_weight", hostile_message_weight);
+  number("hold_weight", hold_weight);
   number("workload_weight", workload_weight);
   return text;
 }

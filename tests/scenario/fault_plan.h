@@ -75,6 +75,7 @@ struct FaultPlan {
   uint32_t restore_weight = 0;  // the host is saved and restored
   uint32_t hostile_ring_weight = 0;
   uint32_t hostile_message_weight = 0;
+  uint32_t hold_weight = 0;      // somebody takes a CPU, of the guest or the host's, for a moment
   uint32_t workload_weight = 0;  // what the workload itself has to offer
 
   // A fault-free machine of random shape.

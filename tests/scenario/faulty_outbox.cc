@@ -120,12 +120,15 @@ void FaultyOutbox::Take(MessageTarget target, std::span<const std::byte> message
   } else if (held.lane != kEverything && faults_.Happens(plan.message_reordered)) {
     held.due += DrawUpTo(faults_.random(), plan.message_late_max);
   }
+  bool waits = false;  // behind one that may be due already, if the host had no turn since
   for (const Held& before : held_) {
     const bool ordered =
         before.lane == held.lane || before.lane == kEverything || held.lane == kEverything;
-    if (ordered) held.due = std::max(held.due, before.due);
+    if (!ordered) continue;
+    waits = true;
+    held.due = std::max(held.due, before.due);
   }
-  if (held.due == now) {
+  if (!waits && held.due == now) {
     NoteSent("sends", message);
     return host_->Deliver(target, message);
   }

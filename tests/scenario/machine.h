@@ -56,6 +56,7 @@ class Machine {
   FaultyOutbox& outbox() { return outbox_; }
   FaultSource& faults() { return faults_; }
   SimScheduler& sim() { return sim_; }
+  SimExecutor& host_executor() { return host_executor_; }
   SimExecutor& cpu(uint32_t vp) { return *cpus_[vp]; }
   uint32_t vp_count() const { return static_cast<uint32_t>(cpus_.size()); }
   std::span<SimExecutor* const> cpus() const { return cpus_; }
