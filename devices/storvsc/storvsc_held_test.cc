@@ -16,8 +16,10 @@ class StorvscHeldTest : public StorvscTest, public testing::WithParamInterface<i
   StorvscHeldTest() {
     profile.timeout_seconds = 10;
     storvsp.luns[{.lun = 1}] = {.id = "another"};
-    storvsp.properties.max_channel_count = 1;
-    storvsp.on_create_subchannels = [this](uint16_t) { OfferSubchannel(1); };
+    storvsp.properties.max_channel_count = 2;
+    storvsp.on_create_subchannels = [this](uint16_t count) {
+      for (uint16_t index = 1; index <= count; ++index) OfferSubchannel(index);
+    };
     storvsp.intercept = [this](const HostCommand& command) {
       return holds_reads && command.opcode() == scsi::kRead10 && storvsp.Hold(command);
     };
@@ -35,7 +37,7 @@ class StorvscHeldTest : public StorvscTest, public testing::WithParamInterface<i
   };
 
   SimExecutor& other() {
-    const uint32_t cpu = transport.vp(kRelid + 11);
+    const uint32_t cpu = transport.vp(kRelid + 12);  // of the last that is asked
     return static_cast<SimExecutor&>(transport.executor(cpu));
   }
   // On the primary, which is the device's.
@@ -90,16 +92,16 @@ INSTANTIATE_TEST_SUITE_P(Visits, StorvscHeldTest, testing::Range(1, 9));
 // The second request is late while the round that helped the first has been at its lane already.
 TEST_P(StorvscHeldTest, AnotherLateRequestIsHelpedToo) {
   Start();
-  ASSERT_EQ(Info().channel_count, 2u);
+  ASSERT_EQ(Info().channel_count, 3u);
   holds_reads = true;
   Read(lates[0], {});
   Run(std::chrono::seconds(3));
   Read(lates[1], {.lun = 1});
   ASSERT_TRUE(RunUntilResets(1));
   AnswerHeld(0);
-  const bool is_held = HoldAtVisit(GetParam());
+  ASSERT_TRUE(HoldAtVisit(GetParam()));
   Run(std::chrono::seconds(5));  // the second one is late now
-  if (is_held) sim.Release(other());
+  sim.Release(other());
   EXPECT_TRUE(RunUntilResets(2));
   AnswerHeld(1);
   Run(std::chrono::seconds(5));
@@ -111,14 +113,13 @@ TEST_P(StorvscHeldTest, AnotherLateRequestIsHelpedToo) {
 // The channels go while the task that would use them is away.
 TEST_P(StorvscHeldTest, RescindWhileLateRequestsAreHelped) {
   Start();
-  ASSERT_EQ(Info().channel_count, 2u);
+  ASSERT_EQ(Info().channel_count, 3u);
   holds_reads = true;
   Read(lates[0], {});
-  const bool is_held = HoldAtVisit(GetParam());
-  transport.Rescind(kRelid + 11);
-  transport.Rescind(kRelid);
+  ASSERT_TRUE(HoldAtVisit(GetParam()));
+  for (const uint32_t relid : {kRelid + 12, kRelid + 11, kRelid}) transport.Rescind(relid);
   Run(std::chrono::seconds(5));
-  if (is_held) sim.Release(other());
+  sim.Release(other());
   Run(std::chrono::seconds(5));
   EXPECT_EQ(Info().state, DeviceState::kGone);
   EXPECT_THAT(lates[0].request.results, ElementsAre(BlockResult::kGone));
