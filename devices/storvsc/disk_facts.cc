@@ -219,9 +219,10 @@ BlockInfo DescribeDisk(const DiskFacts& facts, const DiskLimits& limits) {
   info.product = facts.inquiry.product;
 
   const CachingFacts caching = facts.caching.value_or(CachingFacts{});
-  info.read_only = caching.write_protected || facts.inquiry.device_type == kScsiDvd;
-  // A disk that did not say so is better flushed once too often.
-  info.volatile_cache = facts.caching ? caching.write_cache : true;
+  const bool is_dvd = facts.inquiry.device_type == kScsiDvd;
+  info.read_only = caching.write_protected || is_dvd;
+  // A disk that did not say so is better flushed once too often; a DVD drive has nothing to flush, and refuses it.
+  info.volatile_cache = !is_dvd && (facts.caching ? caching.write_cache : true);
   info.force_unit_access = caching.dpo_fua;
 
   const ProvisioningFacts provisioning = facts.provisioning.value_or(ProvisioningFacts{});

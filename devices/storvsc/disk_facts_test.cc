@@ -226,14 +226,24 @@ TEST(DiskFacts, OldHostsAreNotAskedToWriteTheSame) {
 TEST(DiskFacts, WhatIsNotSaidIsNotAssumed) {
   DiskFacts facts;
   facts.capacity = {.blocks = 100, .block_bytes = 2048, .physical_block_bytes = 2048};
-  facts.inquiry.device_type = kScsiDvd;
+  facts.inquiry.device_type = 0;
   facts.serial = "S1";
   const BlockInfo info =
       DescribeDisk(facts, {.max_transfer_bytes = 100'000, .version = storvsc::kVersion6_2});
-  EXPECT_TRUE(info.read_only && info.volatile_cache);
+  EXPECT_TRUE(info.volatile_cache) << "to be on the safe side";
   EXPECT_FALSE(info.discard || info.write_zeroes || info.force_unit_access || info.status);
   EXPECT_EQ(info.max_transfer_bytes, 98304u);
   EXPECT_EQ(info.id, "S1");
+}
+
+TEST(DiskFacts, ADvdIsReadAndNotFlushed) {
+  DiskFacts facts;
+  facts.capacity = {.blocks = 100, .block_bytes = 2048, .physical_block_bytes = 2048};
+  facts.inquiry.device_type = kScsiDvd;
+  const BlockInfo info =
+      DescribeDisk(facts, {.max_transfer_bytes = 100'000, .version = storvsc::kVersion6_2});
+  EXPECT_TRUE(info.read_only);
+  EXPECT_FALSE(info.volatile_cache);
 }
 
 TEST(DiskFacts, LimitsOfTheDiskItselfCount) {

@@ -115,9 +115,10 @@ void AddDemo(CLI::App& app, Arguments& arguments) {
 // What describes a machine, for every command that has one.
 void AddMachine(CLI::App& command, MachineArguments& machine) {
   command
-      .add_option("--disk", machine.disks,
-                  "a disk: IMAGE, ram:SIZE, null:SIZE or nbd:URI, then read-only, direct, threads, "
-                  "lun=N, block=512|4096, export=NAME behind commas; may be repeated")
+      .add_option(
+          "--disk", machine.disks,
+          "a disk: IMAGE, ram:SIZE, null:SIZE or nbd:URI, then read-only, direct, threads, dvd, "
+          "lun=N, block=512|4096, export=NAME behind commas; may be repeated")
       ->allow_extra_args(false)
       ->type_name("DISK[,OPTION]...");
   command

@@ -132,6 +132,9 @@ absl::Status CheckDisk(const DiskSpec& disk, const std::string& place) {
   }
   if (disk.lun && *disk.lun >= kLunsMax)
     return Wrong(place, ": lun is ", *disk.lun, ", at most ", kLunsMax - 1);
+  if (disk.dvd && disk.block_bytes != 512) {
+    return Wrong(place, ": the blocks of a DVD have 2048 bytes, whatever the image's have");
+  }
   if ((disk.direct || disk.threads) && disk.kind != DiskSpec::Kind::kFile) {
     return Wrong(place, ": direct and threads are for files only");
   }
@@ -148,6 +151,8 @@ absl::StatusOr<DiskSpec> ReadDisk(const Json& json, const std::string& place) {
   members.Take("read_only", disk.read_only);
   members.Take("direct", disk.direct);
   members.Take("threads", disk.threads);
+  members.Take("dvd", disk.dvd);
+  disk.read_only = disk.read_only || disk.dvd;
   members.Take("block_size", disk.block_bytes, 512, 4096);
   if (members.Find("lun") != nullptr) {
     uint32_t lun = 0;
@@ -262,6 +267,8 @@ absl::Status TakeDiskOption(std::string_view option, DiskSpec& disk) {
     disk.direct = true;
   } else if (option == "threads") {
     disk.threads = true;
+  } else if (option == "dvd") {
+    disk.dvd = disk.read_only = true;
   } else if (name == "lun" && number(count)) {
     disk.lun = count;
   } else if (name == "block" && number(count)) {
@@ -270,7 +277,7 @@ absl::Status TakeDiskOption(std::string_view option, DiskSpec& disk) {
     disk.export_name = value;
   } else {
     return Wrong("'", ToAbsl(option),
-                 "' is not read-only, direct, threads, lun=N, block=512|4096 or export=NAME");
+                 "' is not read-only, direct, threads, dvd, lun=N, block=512|4096 or export=NAME");
   }
   return absl::OkStatus();
 }

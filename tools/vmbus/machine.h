@@ -29,6 +29,7 @@ struct DiskSpec {
   bool read_only = false;
   bool direct = false;         // kFile: past the page cache
   bool threads = false;        // kFile: not through io_uring
+  bool dvd = false;            // the medium of a DVD drive: read-only, in blocks of 2048
   uint32_t block_bytes = 512;  // 512 or 4096
   std::optional<uint32_t> lun;
   std::optional<std::string> export_name;

@@ -111,6 +111,10 @@ absl::Status MachineHost::AttachTo(Storvsp& vsp, size_t controller, size_t disk)
   const DiskSpec& spec = machine_.controllers[controller].disks[disk];
   const BackEnd& back_end = back_ends_[controller][disk];
   DiskOptions options{.serial = spec.export_name.value_or(""), .read_only = spec.read_only};
+  if (spec.dvd) {
+    options.unit = ScsiUnit::kDvd;
+    return vsp.Attach(AddressOf(spec), back_end.disk, options);
+  }
   // A back end with smaller blocks can show larger ones.
   options.sector_bytes = std::max(spec.block_bytes, back_end.disk->info().block_bytes);
   return vsp.Attach(AddressOf(spec), back_end.disk, options);

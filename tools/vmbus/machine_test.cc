@@ -125,10 +125,22 @@ TEST(DiskArgumentTest, SourcesAndOptions) {
   EXPECT_EQ(disk.Text(), "a.img");
 }
 
+TEST(DiskArgumentTest, ADvdIsReadOnly) {
+  const DiskSpec disk = *ParseDisk("cd.iso,dvd");
+  EXPECT_TRUE(disk.dvd);
+  EXPECT_TRUE(disk.read_only);
+  const absl::StatusOr<Machine> machine =
+      ParseMachine(R"({"controllers": [{"disks": [{"file": "cd.iso", "dvd": true}]}]})", "m");
+  ASSERT_TRUE(machine.ok()) << machine.status();
+  EXPECT_TRUE(machine->controllers[0].disks[0].dvd);
+  EXPECT_TRUE(machine->controllers[0].disks[0].read_only);
+}
+
 TEST(DiskArgumentTest, MistakesAreNamed) {
   for (const char* wrong :
        {"", "a.img,", "a.img,lun=x", "a.img,lun=64", "a.img,size=1", "ram:", "ram:1X", "ram:100",
-        "null:0", "a.img,block=1024", "a.img,block=0", "ram:1M,block=0", "ram:1M,direct"}) {
+        "null:0", "a.img,dvd,block=4096", "a.img,block=1024", "a.img,block=0", "ram:1M,block=0",
+        "ram:1M,direct"}) {
     EXPECT_FALSE(ParseDisk(wrong).ok()) << wrong;
   }
   EXPECT_THAT(std::string(ParseDisk("a.img,size=1").status().message()),

@@ -239,6 +239,26 @@ TEST_F(RunTest, WhatCannotBeServedIsNamed) {
   }
 }
 
+TEST_F(RunTest, AnImageInADvdDriveIsServedReadOnly) {
+  const std::string image = MakeImage("cd.iso", 1 << 20);
+  ChildProcess run(Vmbus({"run", "--disk=" + image + ",dvd,export=cd", "--json", Socket()}));
+  ASSERT_TRUE(run.WaitForOutput(Uri("cd"))) << run.err();
+  const Json line = Json::parse(run.out(), nullptr, false);
+  ASSERT_TRUE(line.is_object()) << run.out();
+  EXPECT_EQ(line["block_size"], 2048);
+  EXPECT_EQ(line["bytes"], 1 << 20);
+  EXPECT_EQ(line["read_only"], true);
+  run.Signal(SIGINT);
+  EXPECT_EQ(run.Wait(), 0);
+  const Ended bench = RunToEnd(
+      Vmbus({"bench", "disk", "--disk=" + image + ",dvd", "--bs=2K", "--seconds=1", "--json"}));
+  EXPECT_EQ(bench.exit_code, 0) << bench.err;
+  const Ended write =
+      RunToEnd(Vmbus({"bench", "disk", "--disk=" + image + ",dvd", "--bs=2K", "--rw=write"}));
+  EXPECT_EQ(write.exit_code, 1);
+  EXPECT_NE(write.err.find("the disk is read-only"), std::string::npos) << write.err;
+}
+
 TEST_F(RunTest, BenchMeasuresBothPaths) {
   for (const char* path : {"driver", "backend"}) {
     const Ended bench =
