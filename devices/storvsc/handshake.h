@@ -55,7 +55,6 @@ class StorvscHandshake {
   // kResetLun, kResetBus or kResetAdapter. Ends when the host answered, which says nothing about what is outstanding.
   Task<absl::Status> Reset(storvsc::Operation operation, BlockAddress address, Duration deadline);
 
-
  private:
   template <typename Body>
   Task<absl::StatusOr<storvsc::PacketOf<Body>>> Ask(storvsc::Operation operation, Body body,
