@@ -282,8 +282,8 @@ void NbdConnection::Retry() {
   watch_.reset();
   BeginDrain();
   if (ready_ && facts_.flush && writes_->ended.load() > writes_->flushed.load()) {
+    writes_->lost.store(true);  // first: a flush of another connection looks at both
     writes_->flushed.store(writes_->ended.load());
-    writes_->lost.store(true);
   }
   SetReady(false);
   broken_ = true;

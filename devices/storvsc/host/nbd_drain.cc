@@ -1,7 +1,9 @@
 #include "devices/storvsc/host/nbd_drain.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +24,10 @@ void EndWhenThePeerIsSilent(int socket, Duration silence) {
     (void)setsockopt(socket, level, name, &number, sizeof number);
   };
   const int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(silence).count();
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
+  // A server that is only slow does not take what is left to send: the kernel would count that as silence, too, and
+  // from long ago.
+  int left = 0;
+  if (ioctl(socket, SIOCOUTQ, &left) == 0 && left == 0) set(IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
   set(IPPROTO_TCP, TCP_KEEPIDLE, ms / 3000);
   set(IPPROTO_TCP, TCP_KEEPINTVL, ms / 3000);
   set(SOL_SOCKET, SO_KEEPALIVE, 1);

@@ -7,7 +7,8 @@
 //
 // What this cannot know: a server may hang up before its workers have finished (qemu-nbd does), may have been killed
 // with a write half on its way to other storage, or may be cut off: a TCP peer that does not answer for `silence`
-// counts as gone. NBD has no way to ask.
+// counts as gone; where it had not taken all that was sent, only when the kernel gives it up (about 15 minutes). A disk
+// that is opened anew knows nothing of the old one's doubt. NBD has no way to ask.
 // Thread safety: the executor's. Lifetime: one that has not ended leaves its socket to the disk's next connection; the
 // callback may destroy it. Errors: none; whatever else goes wrong with a socket, it is over.
 #ifndef VMBUSKIT_DEVICES_STORVSC_HOST_NBD_DRAIN_H_

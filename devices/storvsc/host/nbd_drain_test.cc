@@ -112,6 +112,32 @@ TEST_F(NbdDrainTest, ATcpPeerThatIsNotThereAnyMoreEndsIt) {
   close(copy);
 }
 
+// Its window is closed, but it lives, and may carry out what it has any time later.
+TEST_F(NbdDrainTest, ATcpPeerThatDoesNotTakeAllThatIsSentIsNotGone) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(connect(socket, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+  const std::vector<char> writes(1 << 20);
+  while (send(socket, writes.data(), writes.size(), MSG_DONTWAIT) > 0) {
+  }
+  const int copy = dup(socket);
+  writes_.BeginDoubt();
+  Begin(socket);
+  int timeout = -1;
+  bytes = sizeof timeout;
+  EXPECT_EQ(getsockopt(copy, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, &bytes), 0);
+  EXPECT_EQ(timeout, 0) << "as long as it answers at all";
+  close(copy);
+  close(listener);
+}
+
 TEST(NbdWritesTest, CountsWhatWasFlushedOnlyUpwards) {
   NbdWrites writes;
   writes.NoteFlushed(5);
