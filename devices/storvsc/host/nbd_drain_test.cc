@@ -27,13 +27,16 @@ struct Ends {
 class NbdDrainTest : public testing::Test {
  protected:
   NbdDrainTest() : executor_(*LinuxExecutor::Create({})) {
-    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets_), 0);
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets_), 0);
   }
   ~NbdDrainTest() override {
     drain_.reset();
-    if (sockets_[1] >= 0) close(sockets_[1]);
+    for (const int socket : sockets_) {
+      if (socket >= 0) close(socket);
+    }
   }
   void Begin(int socket) {
+    if (socket == sockets_[0]) sockets_[0] = -1;  // the drain's now
     drain_.emplace(writes_, socket, kSilence, *executor_, Callback::To<&Ends::OnEnded>(&ends_));
   }
   void HangUp() { close(std::exchange(sockets_[1], -1)); }
